@@ -1,0 +1,1 @@
+"""The packaged configurations, one YAML file a use."""
