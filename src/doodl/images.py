@@ -1,0 +1,152 @@
+"""Pictures: the two ranges they live in, reading, writing, and laying them out.
+
+*Images* are what the autoencoder speaks, in [-1, 1]; *pixels* are what guides,
+judges and files see, in [0, 1]. Both have channels first, RGB.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """Pixels of images:  clamp(x / 2 + 1/2, 0, 1).
+
+    The gradient is that of the clamp: zero wherever the decoder saturates, so that
+    a guide cannot earn anything by colours that no file can hold.
+
+    Args:
+        images: any shape, in [-1, 1], values beyond saturate.
+    """
+    return (images / 2 + 0.5).clamp(0, 1)
+
+
+def to_images(pixels: Tensor) -> Tensor:
+    """Inverse of `to_pixels` inside the range:  2 x - 1."""
+    return 2 * pixels - 1
+
+
+def load(path: str | os.PathLike[str]) -> Tensor:
+    """Read a picture file as (3, H, W) float32 pixels.
+
+    Greyscale and palette pictures become RGB, transparency is composited over
+    white, the camera's rotation is applied, 16-bit greyscale keeps its depth.
+
+    Raises:
+        ValueError: `path` is missing, unreadable or no picture.
+    """
+    if not Path(path).exists():
+        raise ValueError(f"there is no picture at {path}: give the path of a file")
+    try:
+        with Image.open(path) as file:
+            picture = ImageOps.exif_transpose(file)
+            return (
+                _sixteen_bits(picture) if "I" in picture.mode else _eight_bits(picture)
+            )
+    except UnidentifiedImageError:
+        raise ValueError(
+            f"{path} is not a picture that can be read: give a PNG or JPEG file"
+        ) from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"the picture {path} cannot be read: {error}") from error
+
+
+def _eight_bits(picture: Image.Image) -> Tensor:
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture)
+    picture = picture.convert("RGB")
+    values = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+    return values.view(picture.height, picture.width, 3).permute(2, 0, 1) / 255
+
+
+def _sixteen_bits(picture: Image.Image) -> Tensor:
+    # Pillow's own conversion to RGB cuts these off at 255 instead of scaling them.
+    values = torch.frombuffer(
+        bytearray(picture.convert("I").tobytes()), dtype=torch.int32
+    )
+    grey = (values.view(1, picture.height, picture.width) / 65535).clamp(0, 1)
+    return grey.expand(3, -1, -1).clone()
+
+
+def save(
+    pixels: Tensor,
+    path: str | os.PathLike[str],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write pixels as an 8-bit PNG, whole or not at all.
+
+    The file is written beside its destination and moved there when it is complete;
+    missing folders are made.
+
+    Args:
+        pixels: (3, H, W) in [0, 1], values beyond saturate.
+        path: the file; an older one is replaced.
+        metadata: texts that the file carries, for example prompt and seed.
+
+    Raises:
+        ValueError: `pixels` have another shape or are not finite.
+    """
+    picture = Image.fromarray(_bytes(pixels).numpy())
+    info = PngInfo()
+    for key, text in (metadata or {}).items():
+        info.add_text(key, text)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with unfinished.open("xb") as file:
+            picture.save(file, format="PNG", pnginfo=info)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _bytes(pixels: Tensor) -> Tensor:
+    """(H, W, 3) bytes of (3, H, W) pixels, rounded to the nearest."""
+    if pixels.ndim != 3 or pixels.shape[0] != 3:
+        raise ValueError(f"pixels must be (3, H, W), received {tuple(pixels.shape)}")
+    pixels = pixels.detach().to("cpu", torch.float32)
+    if not pixels.isfinite().all():
+        raise ValueError("pixels must be finite, received NaN or infinity")
+    rounded = (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
+    return rounded.permute(1, 2, 0).contiguous()
+
+
+def grid(pixels: Tensor, columns: int) -> Tensor:
+    """Lay pictures out row by row; cells that are left over stay white.
+
+    Args:
+        pixels: (N, 3, H, W) in [0, 1].
+        columns: how many stand side by side.
+
+    Returns:
+        (3, rows * H, columns * W), rows = N / columns rounded up.
+
+    Raises:
+        ValueError: no pictures, another shape, or less than one column.
+    """
+    if pixels.ndim != 4 or not len(pixels):
+        raise ValueError(
+            f"pixels must be (N, 3, H, W) with N >= 1, received {tuple(pixels.shape)}"
+        )
+    if columns < 1:
+        raise ValueError(f"a grid needs at least one column, received {columns}")
+    number, channels, height, width = pixels.shape
+    blank = pixels.new_ones(-number % columns, channels, height, width)
+    cells = torch.cat([pixels, blank]).unflatten(0, (-1, columns))
+    return cells.permute(2, 0, 3, 1, 4).reshape(
+        channels, cells.shape[0] * height, columns * width
+    )

@@ -1,0 +1,147 @@
+import pytest
+import torch
+from PIL import Image
+
+from doodl import images
+
+
+def test_pixels_and_images_are_inverse_inside_the_range(generator):
+    pixels = torch.rand(2, 3, 4, 5, generator=generator, dtype=torch.float64)
+    assert torch.allclose(images.to_pixels(images.to_images(pixels)), pixels)
+
+
+def test_saturated_pixels_have_no_gradient():
+    x = torch.tensor([-1.5, -0.5, 0.5, 1.5], requires_grad=True)
+    (gradient,) = torch.autograd.grad(images.to_pixels(x).sum(), x)
+    assert gradient.tolist() == [0, 0.5, 0.5, 0]
+
+
+def test_every_byte_survives_a_file(tmp_path):
+    pixels = (torch.arange(3 * 16 * 16) % 256).view(3, 16, 16) / 255
+    images.save(pixels, tmp_path / "new" / "folder" / "a.png")
+    assert torch.equal(images.load(tmp_path / "new" / "folder" / "a.png"), pixels)
+
+
+def test_bytes_are_rounded_to_the_nearest_and_saturate(tmp_path):
+    values = torch.tensor([0.6 / 255, 0.4 / 255, -1.0, 2.0])
+    images.save(values.expand(3, 1, 4), tmp_path / "a.png")
+    read = images.load(tmp_path / "a.png")[0, 0] * 255
+    assert read.round().tolist() == [1, 0, 0, 255]
+
+
+def test_a_file_carries_its_texts_in_any_script(tmp_path):
+    texts = {"prompt": "ein grünes Herz, 心", "seed": "7"}
+    images.save(torch.zeros(3, 2, 2), tmp_path / "a.png", texts)
+    with Image.open(tmp_path / "a.png") as file:
+        file.load()
+        assert file.info == texts
+
+
+def test_a_failed_save_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    images.save(torch.zeros(3, 2, 2), path)
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        images.save(torch.ones(3, 2, 2), path)
+    assert list(tmp_path.iterdir()) == [path]
+    assert images.load(path).max() == 0
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (torch.zeros(1, 3, 2, 2), r"received \(1, 3, 2, 2\)"),
+        (torch.full((3, 2, 2), float("nan")), "must be finite"),
+    ],
+)
+def test_what_is_no_picture_is_not_saved(tmp_path, pixels, message):
+    with pytest.raises(ValueError, match=message):
+        images.save(pixels, tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())
+
+
+def _file(folder, mode, colour, **options):
+    path = folder / f"{mode.replace(';', '')}.png"
+    Image.new(mode, (5, 3), colour).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "expected"),
+    [
+        ("RGB", (255, 0, 51), (1, 0, 0.2)),
+        ("L", 51, (0.2, 0.2, 0.2)),
+        ("1", 1, (1, 1, 1)),
+        ("RGBA", (255, 0, 0, 51), (1, 0.8, 0.8)),
+        ("LA", (0, 0), (1, 1, 1)),
+        ("I;16", 32768, (32768 / 65535,) * 3),
+    ],
+)
+def test_every_kind_of_file_becomes_rgb(tmp_path, mode, colour, expected):
+    pixels = images.load(_file(tmp_path, mode, colour))
+    assert pixels.shape == (3, 3, 5)
+    assert pixels.dtype == torch.float32
+    assert torch.allclose(
+        pixels[:, 1, 2], torch.tensor(expected, dtype=torch.float32), atol=1e-6
+    )
+
+
+def test_a_transparent_palette_colour_becomes_white(tmp_path):
+    picture = Image.new("P", (2, 1))
+    picture.putpalette([255, 0, 0, 0, 255, 0])
+    picture.putpixel((1, 0), 1)
+    picture.save(tmp_path / "a.png", transparency=0)
+    pixels = images.load(tmp_path / "a.png")[:, 0]
+    assert pixels.T.tolist() == [[1, 1, 1], [0, 1, 0]]
+
+
+def test_the_camera_rotation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by a quarter, clockwise
+    picture = Image.new("RGB", (4, 2))
+    picture.putpixel((0, 0), (255, 255, 255))
+    picture.save(tmp_path / "a.png", exif=exif)
+    pixels = images.load(tmp_path / "a.png")
+    assert pixels.shape == (3, 4, 2)
+    assert pixels[:, 0, 1].tolist() == [1, 1, 1]
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match="no picture at .*missing.png"):
+        images.load(tmp_path / "missing.png")
+
+
+def test_what_is_not_a_picture_is_named(tmp_path):
+    (tmp_path / "text.png").write_text("hello")
+    with pytest.raises(ValueError, match="text.png is not a picture"):
+        images.load(tmp_path / "text.png")
+    with pytest.raises(ValueError, match="cannot be read"):
+        images.load(tmp_path)
+
+
+def test_a_file_that_was_cut_off_is_named(tmp_path, generator):
+    path = tmp_path / "a.png"
+    images.save(torch.rand(3, 64, 64, generator=generator), path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(ValueError, match="a.png cannot be read"):
+        images.load(path)
+
+
+def test_a_grid_is_read_row_by_row_and_ends_in_white(generator):
+    pixels = torch.rand(3, 3, 2, 4, generator=generator)
+    sheet = images.grid(pixels, columns=2)
+    assert sheet.shape == (3, 4, 8)
+    assert torch.equal(sheet[:, :2, :4], pixels[0])
+    assert torch.equal(sheet[:, :2, 4:], pixels[1])
+    assert torch.equal(sheet[:, 2:, :4], pixels[2])
+    assert torch.equal(sheet[:, 2:, 4:], torch.ones(3, 2, 4))
+
+
+@pytest.mark.parametrize(("number", "columns"), [(0, 2), (2, 0)])
+def test_an_empty_grid_is_refused(number, columns):
+    with pytest.raises(ValueError, match="received"):
+        images.grid(torch.zeros(number, 3, 2, 2), columns)
