@@ -1,0 +1,143 @@
+import dataclasses
+import re
+
+import pytest
+import torch
+from lightning import LightningModule, Trainer
+
+from doodl.data import Generation, PromptsAndSeeds, make_generations
+
+
+def test_the_seeds_of_a_prompt_stand_together():
+    made = [(g.prompt, g.seed) for g in make_generations(["a", "b"], [3, 1])]
+    assert made == [("a", 3), ("a", 1), ("b", 3), ("b", 1)]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["a/../b\n", "心", "Ein Häuschen!", "x" * 500, "-", "CON", "a" + " b" * 60],
+)
+def test_an_id_is_a_portable_file_name(prompt):
+    name = Generation(prompt, 2**63 - 1).id
+    assert re.fullmatch(r"[a-z0-9][a-z0-9-]*-s\d+-[0-9a-f]{8}", name)
+    assert len(name) < 100
+
+
+def test_an_id_reads_like_the_prompt():
+    assert Generation("A green heart, above!", 7).id.startswith(
+        "a-green-heart-above-s7-"
+    )
+
+
+def test_an_id_is_the_same_in_every_run():
+    assert Generation("a cat", 0).id == "a-cat-s0-1c18763c"
+
+
+def test_an_id_differs_with_every_field():
+    plain = Generation("a cat", 0)
+    others = [
+        Generation("a  cat", 0),
+        Generation("a cat", 1),
+        Generation("a cat", 0, negative_prompt="dog"),
+        Generation("a cat", 0, guide_prompt="dog"),
+        Generation("a cat", 0, guide_prompt=""),
+    ]
+    assert len({g.id for g in [plain, *others]}) == 6
+
+
+def test_a_generation_cannot_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Generation("a cat", 0).seed = 1
+
+
+def test_batches_hold_every_generation_once_and_in_order():
+    data = PromptsAndSeeds(["a", "b", "c"], [0, 1, 2], batch_size=4)
+    assert [len(batch) for batch in data.batches()] == [4, 4, 1]
+    assert [g for batch in data.batches() for g in batch] == data.generations
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 7])
+def test_a_rank_count_does_not_change_the_batches(world_size):
+    data = PromptsAndSeeds(["a", "b", "c"], [0, 1, 2], batch_size=2)
+    dealt = [data.assigned(rank, world_size) for rank in range(world_size)]
+    assert sorted(map(str, sum(dealt, []))) == sorted(map(str, data.batches()))
+    assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
+
+
+def test_the_negative_prompt_belongs_to_all():
+    data = PromptsAndSeeds(["a"], [0, 1], negative_prompt="blurry")
+    assert {g.negative_prompt for g in data.generations} == {"blurry"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"prompts": []}, "at least one prompt, received an empty list"),
+        ({"prompts": "a cat"}, "list of prompts, received 'a cat'"),
+        ({"prompts": ["a", " \t"]}, r"received ' \\t' at position 2"),
+        ({"prompts": ["a", "b", "a"]}, "different prompts, received 'a' twice"),
+        ({"seeds": []}, "at least one seed"),
+        ({"seeds": [0, -1]}, "received -1"),
+        ({"seeds": [2**63]}, f"received {2**63}"),
+        ({"seeds": [0.5]}, "received 0.5"),
+        ({"seeds": [1, 1]}, "different seeds, received 1 twice"),
+        ({"batch_size": 0}, "batch_size of at least 1, received 0"),
+    ],
+)
+def test_bad_input_is_named_in_one_sentence(settings, message):
+    with pytest.raises(ValueError, match=message) as error:
+        PromptsAndSeeds(**{"prompts": ["a"], **settings})
+    assert "\n" not in str(error.value)
+
+
+class Recorder(LightningModule):
+    """Takes part in a run and writes down what it is given."""
+
+    num_updates = 3
+
+    def __init__(self):
+        super().__init__()
+        self.latents = torch.nn.Parameter(torch.zeros(1))
+        self.seen = []
+
+    def training_step(self, batch, batch_idx):
+        self.seen.append(batch)
+        return self.latents.sum()
+
+    def predict_step(self, batch, batch_idx):
+        self.seen.append(batch)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+
+@pytest.fixture
+def trainer(tmp_path):
+    return Trainer(
+        accelerator="cpu",
+        logger=False,
+        max_epochs=2,
+        default_root_dir=tmp_path,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_training_batch_is_the_number_of_an_update(trainer):
+    module = Recorder()
+    trainer.fit(module, datamodule=PromptsAndSeeds(["a"]))
+    assert module.seen == [0, 1, 2, 0, 1, 2]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_prediction_batch_is_a_batch_of_generations(trainer):
+    module, data = Recorder(), PromptsAndSeeds(["a", "b"], [0, 1, 2], batch_size=4)
+    trainer.predict(module, datamodule=data)
+    assert module.seen == data.batches()
+
+
+def test_loaders_need_a_trainer():
+    with pytest.raises(RuntimeError, match="belongs to no trainer"):
+        PromptsAndSeeds(["a"]).train_dataloader()
