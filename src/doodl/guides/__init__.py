@@ -1,0 +1,1 @@
+"""Guides: frozen networks that say how far a picture is from what is wanted."""

@@ -1,0 +1,18 @@
+"""Symmetry: the smallest example of a guide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+from typing_extensions import override
+
+from doodl.guides.base import Guide
+
+
+class Symmetry(Guide):
+    """Mean squared difference between a picture and its mirror image, left to right."""
+
+    @override
+    def forward(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        return (pixels - pixels.flip(-1)).square().mean(dim=(1, 2, 3))
