@@ -55,7 +55,7 @@ def test_a_failed_save_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypat
     ("pixels", "message"),
     [
         (torch.zeros(1, 3, 2, 2), r"received \(1, 3, 2, 2\)"),
-        (torch.full((3, 2, 2), float("nan")), "must be finite"),
+        (torch.full((3, 2, 2), float("nan")), "finite pixels, received NaN"),
     ],
 )
 def test_what_is_no_picture_is_not_saved(tmp_path, pixels, message):
@@ -117,9 +117,9 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_what_is_not_a_picture_is_named(tmp_path):
     (tmp_path / "text.png").write_text("hello")
-    with pytest.raises(ValueError, match="text.png is not a picture"):
+    with pytest.raises(ValueError, match="found another file at .*text.png"):
         images.load(tmp_path / "text.png")
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match="Could not read"):
         images.load(tmp_path)
 
 
@@ -127,7 +127,7 @@ def test_a_file_that_was_cut_off_is_named(tmp_path, generator):
     path = tmp_path / "a.png"
     images.save(torch.rand(3, 64, 64, generator=generator), path)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(ValueError, match="a.png cannot be read"):
+    with pytest.raises(ValueError, match="Could not read .*a.png"):
         images.load(path)
 
 

@@ -44,7 +44,7 @@ def load(path: str | os.PathLike[str]) -> Tensor:
         ValueError: `path` is missing, unreadable or no picture.
     """
     if not Path(path).exists():
-        raise ValueError(f"there is no picture at {path}: give the path of a file")
+        raise ValueError(f"There is no picture at '{path}'; give the path of a file.")
     try:
         with Image.open(path) as file:
             picture = ImageOps.exif_transpose(file)
@@ -53,10 +53,10 @@ def load(path: str | os.PathLike[str]) -> Tensor:
             )
     except UnidentifiedImageError:
         raise ValueError(
-            f"{path} is not a picture that can be read: give a PNG or JPEG file"
+            f"Expected a picture, found another file at '{path}'; give a PNG or JPEG."
         ) from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"the picture {path} cannot be read: {error}") from error
+        raise ValueError(f"Could not read the picture '{path}': {error}.") from error
 
 
 def _eight_bits(picture: Image.Image) -> Tensor:
@@ -117,10 +117,10 @@ def save(
 def _bytes(pixels: Tensor) -> Tensor:
     """(H, W, 3) bytes of (3, H, W) pixels, rounded to the nearest."""
     if pixels.ndim != 3 or pixels.shape[0] != 3:
-        raise ValueError(f"pixels must be (3, H, W), received {tuple(pixels.shape)}")
+        raise ValueError(f"Expected pixels (3, H, W), received {tuple(pixels.shape)}.")
     pixels = pixels.detach().to("cpu", torch.float32)
     if not pixels.isfinite().all():
-        raise ValueError("pixels must be finite, received NaN or infinity")
+        raise ValueError("Expected finite pixels, received NaN or infinity.")
     rounded = (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
     return rounded.permute(1, 2, 0).contiguous()
 
@@ -140,10 +140,10 @@ def grid(pixels: Tensor, columns: int) -> Tensor:
     """
     if pixels.ndim != 4 or not len(pixels):
         raise ValueError(
-            f"pixels must be (N, 3, H, W) with N >= 1, received {tuple(pixels.shape)}"
+            f"Expected pixels (N, 3, H, W), N >= 1, received {tuple(pixels.shape)}."
         )
     if columns < 1:
-        raise ValueError(f"a grid needs at least one column, received {columns}")
+        raise ValueError(f"Expected at least one column, received {columns}.")
     number, channels, height, width = pixels.shape
     blank = pixels.new_ones(-number % columns, channels, height, width)
     cells = torch.cat([pixels, blank]).unflatten(0, (-1, columns))
