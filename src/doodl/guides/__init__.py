@@ -1,1 +1,7 @@
-"""Guides: frozen networks that say how far a picture is from what is wanted."""
+"""Guides: frozen networks, or plain formulas, and the losses they make of pixels."""
+
+from doodl.guides.base import Guide
+from doodl.guides.clip import CLIPText
+from doodl.guides.symmetry import Symmetry
+
+__all__ = ["CLIPText", "Guide", "Symmetry"]

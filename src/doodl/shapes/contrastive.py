@@ -64,12 +64,30 @@ def clip_config(vision: dict[str, Any], *, width: int, layers: int) -> dict[str,
 
 
 class ContrastiveTraining(Training):
-    """Contrastive training on scenes and their twins; subclasses add labels."""
+    """Contrastive training on scenes and their twins; subclasses add labels.
+
+    Args:
+        config: open_clip's configuration of the network.
+        steps: optimiser steps.
+        lr: peak learning rate.
+        seed: of the weights, the scenes and the batches.
+        count: scenes that are rendered, with their twins, before the first step.
+    """
 
     def __init__(
-        self, config: dict[str, Any], *, steps: int, lr: float, seed: int
+        self,
+        config: dict[str, Any],
+        *,
+        steps: int,
+        lr: float,
+        seed: int,
+        count: int = 16384,
     ) -> None:
         super().__init__(steps=steps, lr=lr, seed=seed)
+        generator = torch.Generator().manual_seed(seed)
+        self.scenes = draw_scenes(count, generator, held_out="with")
+        self.twins = twins(self.scenes, generator)
+        self.pictures, self.others = _album(self.scenes), _album(self.twins)
         model = config["model_cfg"]
         self.clip = CLIP(model["embed_dim"], model["vision_cfg"], model["text_cfg"])
         self.tokenizer = make_tokenizer()
@@ -77,10 +95,11 @@ class ContrastiveTraining(Training):
     def training_step(self, batch: int) -> Tensor:
         """Return the loss over 48 scenes and their 48 twins."""
         generator = self.generator()
-        scenes = draw_scenes(48, generator, held_out="with")
-        scenes = concatenate(scenes, twins(scenes, generator))
+        index = torch.randint(len(self.scenes), (48,), generator=generator)
+        scenes = concatenate(self.scenes[index], self.twins[index])
         captions = scenes.captions()
-        pixels, frame = views(render(scenes), generator)
+        pictures = torch.cat((self.pictures[index], self.others[index])) / 255
+        pixels, frame = views(pictures, generator)
         tokens = tokenize(self.tokenizer, captions)
         images, extra = self.embed(pixels.to(self.device), scenes, frame)
         texts = self.clip.encode_text(tokens.to(self.device))
@@ -126,7 +145,7 @@ class GuideTraining(ContrastiveTraining):
         logits = split_logits(self.heads(texts))
         labels = {k: v.to(self.device) for k, v in said(scenes).items()}
         losses = [cross_entropy(logits[k], labels[k]) for k in logits if k != "size"]
-        return 0.3 * torch.stack(losses).mean()
+        return 0.3 * torch.stack(losses).sum()
 
 
 class JudgeTraining(ContrastiveTraining):
@@ -153,6 +172,12 @@ class JudgeTraining(ContrastiveTraining):
         loss = cross_entropy(kinds.transpose(1, 2), kind.to(self.device))
         loss = loss + cross_entropy(colours.transpose(1, 2), colour.to(self.device))
         return images, 0.5 * loss
+
+
+def _album(scenes: Scenes) -> Tensor:
+    """Render scenes to bytes, (N, 3, 64, 64)."""
+    chunks = torch.arange(len(scenes)).split(256)
+    return torch.cat([(render(scenes[i]) * 255).round().byte() for i in chunks])
 
 
 def views(pixels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,117 @@
+"""Writes scores and pictures for TensorBoard, one run a generation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+from typing_extensions import override
+
+from doodl.images import grid
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class ImageLogger(Callback):
+    """Makes every generation of every rank a run of its own; x is the update.
+
+    Scalars: `score/guide`, `score/judge`, `loss`, and under `latents/` what shows
+    drift off white noise: norm, lag-1 autocorrelation, kurtosis, the pair's gap, the
+    gradient's norm and the fraction of it that is clipped. The picture shows, from left
+    to right, the original, the current and the best image.
+
+    Args:
+        folder: of the results; the log goes into its `tensorboard`.
+        every_n_updates: how often a picture is written.
+        max_generations: how many of a process's generations are logged.
+    """
+
+    def __init__(
+        self,
+        folder: str = "results",
+        every_n_updates: int = 5,
+        max_generations: int = 64,
+    ) -> None:
+        if every_n_updates < 1:
+            raise ValueError(
+                f"every_n_updates must be at least 1, received {every_n_updates}"
+            )
+        self.folder = Path(folder) / "tensorboard"
+        self.every_n_updates = every_n_updates
+        self.max_generations = max_generations
+        self.logged = 0
+        self.writers: list[SummaryWriter] = []
+
+    @override
+    def on_train_epoch_start(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        # The module begins the batch after its callbacks, so ask the plan.
+        batch = pl_module.batches[trainer.current_epoch]
+        room = max(self.max_generations - self.logged, 0)
+        folders = [self.folder / g.id for g in batch[:room]]
+        self.logged += len(folders)
+        for folder in folders:
+            for old in folder.glob("events.*"):
+                old.unlink()
+        self.writers = [SummaryWriter(str(folder)) for folder in folders]
+
+    @override
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: int,
+        batch_idx: int,
+    ) -> None:
+        last = trainer.optimizers[0].last  # type: ignore[attr-defined]
+        columns = _columns(pl_module) | {
+            name if name == "loss" else f"latents/{name}": values.tolist()
+            for name, values in (pl_module.diagnostics | last).items()
+        }
+        self._write(pl_module, columns, picture=batch % self.every_n_updates == 0)
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._write(pl_module, _columns(pl_module), picture=True)
+        for writer in self.writers:
+            writer.close()
+        self.writers = []
+
+    def _write(
+        self, pl_module: LightningModule, columns: dict[str, list], *, picture: bool
+    ) -> None:
+        update = pl_module.rendering.update
+        for i, writer in enumerate(self.writers):
+            for name, values in columns.items():
+                writer.add_scalar(name, values[i], update)
+            if picture:
+                strip = _strip(pl_module, i)
+                if strip is not None:
+                    writer.add_image("original_current_best", strip, update)
+
+
+def _columns(pl_module: LightningModule) -> dict[str, list]:
+    rendering = pl_module.rendering
+    columns = {"score/guide": rendering.guide.tolist()}
+    if rendering.judge is not None:
+        columns["score/judge"] = rendering.judge.tolist()
+    return columns
+
+
+def _strip(pl_module: LightningModule, index: int) -> Tensor | None:
+    """Return original, current and best side by side, (3, H, 3 W), if there are."""
+    trajectory = pl_module.trajectory
+    first, best = trajectory.first[index], trajectory.best[index]
+    if first is None or best is None:
+        return None
+    current = pl_module.rendering.pixels[index].cpu()
+    return grid(torch.stack((first.pixels, current, best.pixels)), 3)

@@ -1,0 +1,84 @@
+"""Shows the guide several random crops of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+from typing_extensions import override
+
+from doodl.generation import FullFrame
+from doodl.guides import cutouts
+
+
+class Multicrop(Callback):
+    """Lets the guide look at random crops during `fit`, at the full frame elsewhere.
+
+    Args:
+        num_cutouts: crops of each picture; 0 for the full frame only.
+        cutout_size: smallest side of a crop in pixels; by default the guide's input
+            size. Choose it smaller than the picture, or crops cannot differ.
+        cutout_power: exponent of the side's distribution; small for large crops.
+        reduction: what the crops' losses make: their `mean` (the paper) or `min` (the
+            released code, for its CLIP losses).
+    """
+
+    def __init__(
+        self,
+        num_cutouts: int = 16,
+        cutout_size: int | None = None,
+        cutout_power: float = 0.3,
+        reduction: Literal["mean", "min"] = "mean",
+    ) -> None:
+        cutouts.check(max(num_cutouts, 1), cutout_size, cutout_power)
+        if num_cutouts < 0:
+            raise ValueError(f"num_cutouts must not be negative, received {num_cutouts}")
+        if reduction not in ("mean", "min"):
+            raise ValueError(f"reduction must be mean or min, received '{reduction}'")
+        self.num_cutouts = num_cutouts
+        self.cutout_size = cutout_size
+        self.cutout_power = cutout_power
+        self.reduction = reduction
+        self._warned = False
+
+    @override
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.num_cutouts:
+            pl_module.views = self  # type: ignore[assignment]
+
+    @override
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.views = FullFrame()  # type: ignore[assignment]
+
+    def __call__(
+        self, pixels: Tensor, size: int | None, generators: Sequence[torch.Generator]
+    ) -> Tensor:
+        """Return crops (N, K, 3, s, s) of pixels (N, 3, H, W)."""
+        height, width = pixels.shape[-2:]
+        size = size or min(height, width)
+        self._warn(height, width, self.cutout_size or size)
+        return cutouts.cutout(
+            pixels,
+            size,
+            generators,
+            num_cutouts=self.num_cutouts,
+            cutout_size=self.cutout_size,
+            cutout_power=self.cutout_power,
+        )
+
+    def reduce(self, losses: Tensor) -> Tensor:
+        """Return the loss of each picture (N,) from its crops' (N, K)."""
+        return losses.mean(dim=1) if self.reduction == "mean" else losses.amin(dim=1)
+
+    def _warn(self, height: int, width: int, smallest: int) -> None:
+        if not self._warned and not cutouts.cutouts_vary(height, width, smallest):
+            self._warned = True
+            rank_zero_warn(
+                f"All crops of a {width} x {height} px image are the full frame, since "
+                f"the smallest crop is {smallest} px; choose a smaller cutout_size."
+            )

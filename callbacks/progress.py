@@ -1,0 +1,35 @@
+"""The progress line: which generations, which update, how good."""
+
+from __future__ import annotations
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+from typing_extensions import override
+
+
+class Progress(TQDMProgressBar):
+    """Reads "generations 5-8 of 64" and counts updates, with the mean guide score."""
+
+    @override
+    def on_train_epoch_start(self, trainer: Trainer, *args: LightningModule) -> None:
+        super().on_train_epoch_start(trainer, *args)
+        batches = args[0].batches
+        done = sum(len(batch) for batch in batches[: trainer.current_epoch])
+        total = sum(len(batch) for batch in batches)
+        upto = done + len(batches[trainer.current_epoch])
+        self.train_progress_bar.set_description(
+            f"generations {done + 1}-{upto} of {total}"
+        )
+
+    @override
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        rendering = pl_module.rendering
+        if rendering is None:
+            return {}
+        shown: dict[str, int | str | float | dict[str, float]] = {}
+        shown["guide"] = f"{rendering.guide.mean().item():.3f}"
+        if rendering.judge is not None:
+            shown["judge"] = f"{rendering.judge.mean().item():.3f}"
+        return shown

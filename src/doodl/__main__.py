@@ -1,0 +1,5 @@
+"""`python -m doodl` is `doodl`."""
+
+from doodl.cli import main
+
+main()

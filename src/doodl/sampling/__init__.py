@@ -1,0 +1,1 @@
+"""The chain from noise to a latent: schedule, denoiser, coupling, adjoint, sampler."""

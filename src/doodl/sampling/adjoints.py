@@ -1,0 +1,215 @@
+"""How gradients are taken through a chain: three ways to the same number.
+
+A chain is a sequence of moves on a state, a tuple of latents. A move is linear in the
+state and in one prediction of the network at one latent of the state, which the move
+itself does not change. Nothing else is known of the sampler here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+State = tuple[Tensor, ...]
+Predict = Callable[[Tensor, Tensor], Tensor]
+"""The network: `predict(latent, timestep)`; its own parameters are frozen."""
+
+
+class Move(Protocol):
+    """One reversible move of a chain."""
+
+    @property
+    def source(self) -> int | None:
+        """Index of the latent that the network is asked at; None for no network."""
+
+    @property
+    def timestep(self) -> Tensor | None:
+        """The timestep that the network is told."""
+
+    def step(self, state: State, prediction: Any) -> State:  # noqa: ANN401
+        """Return the next state."""
+
+    def unstep(self, state: State, prediction: Any) -> State:  # noqa: ANN401
+        """Return the previous state."""
+
+    def pullback(self, grads: State) -> tuple[State, Tensor | None]:
+        """Return the gradient of the previous state and of the prediction."""
+
+
+class Adjoint(Protocol):
+    """Runs a chain so that its result can be differentiated."""
+
+    def __call__(
+        self, moves: Sequence[Move], predict: Predict, state: State
+    ) -> State:
+        """Return the final state, differentiable with respect to `state`."""
+
+
+def run(moves: Sequence[Move], predict: Predict, state: State) -> State:
+    """Return the final state of a chain."""
+    for move in moves:
+        state = move.step(state, _ask(move, predict, state))
+    return state
+
+
+def unrun(moves: Sequence[Move], predict: Predict, state: State) -> State:
+    """Return the initial state of a chain from its final one."""
+    for move in reversed(moves):
+        state = move.unstep(state, _ask(move, predict, state))
+    return state
+
+
+class DirectAdjoint:
+    """Keeps every activation: the reference, and the least work.
+
+    Memory grows with the number of steps times the network's activations.
+    """
+
+    def __call__(
+        self, moves: Sequence[Move], predict: Predict, state: State
+    ) -> State:
+        """Return the final state with its whole graph."""
+        return run(moves, predict, state)
+
+
+class CheckpointAdjoint:
+    """Keeps the latent of every network call, and asks again in backward.
+
+    Memory grows with the number of steps times two latents; one graph is alive at a
+    time. Bit-equal to the direct adjoint where kernels are deterministic.
+    """
+
+    def __call__(
+        self, moves: Sequence[Move], predict: Predict, state: State
+    ) -> State:
+        """Return the final state; backward stores nothing else."""
+        return _Checkpointed.apply(moves, predict, *state)
+
+
+class ReversibleAdjoint:
+    """Keeps the final state only, and rebuilds the others in backward.
+
+    Memory does not grow with the number of steps. The one call that gives the gradient
+    also gives the prediction that undoes the move, so inverting costs nothing. Exact
+    up to the round-off that the chain's inverse amplifies.
+    """
+
+    def __call__(
+        self, moves: Sequence[Move], predict: Predict, state: State
+    ) -> State:
+        """Return the final state; backward walks the chain in reverse."""
+        return _Reversed.apply(moves, predict, *state)
+
+
+class _Checkpointed(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        moves: Sequence[Move],
+        predict: Predict,
+        *state: Tensor,
+    ) -> State:
+        _remember(ctx, moves, predict)
+        queries = []
+        for move in moves:
+            if move.source is not None:
+                queries.append(state[move.source])
+            state = move.step(state, _ask(move, predict, state))
+        ctx.save_for_backward(*queries)
+        return state
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        queries = list(ctx.saved_tensors)
+        state: State = grads
+        for move in reversed(ctx.moves):
+            if move.source is None:
+                state, _ = move.pullback(state)
+            else:
+                query, prediction = _ask_with_graph(ctx, move, queries.pop())
+                state = _pull(move, state, query, prediction)
+        return None, None, *state
+
+
+class _Reversed(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        moves: Sequence[Move],
+        predict: Predict,
+        *state: Tensor,
+    ) -> State:
+        _remember(ctx, moves, predict)
+        state = run(moves, predict, state)
+        ctx.save_for_backward(*state)
+        return state
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        state: State = ctx.saved_tensors
+        back: State = grads
+        for move in reversed(ctx.moves):
+            if move.source is None:
+                state = move.unstep(state, None)
+                back, _ = move.pullback(back)
+            else:
+                query, prediction = _ask_with_graph(ctx, move, state[move.source])
+                state = move.unstep(state, prediction.detach())
+                back = _pull(move, back, query, prediction)
+        return None, None, *back
+
+
+def _ask(move: Move, predict: Predict, state: State) -> Tensor | None:
+    """Return the prediction that a move needs, in the precision of the state."""
+    if move.source is None or move.timestep is None:
+        return None
+    query = state[move.source]
+    return predict(query, move.timestep).to(query.dtype)
+
+
+def _ask_with_graph(
+    ctx: Any,  # noqa: ANN401
+    move: Move,
+    latent: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Return a leaf at the latent and the prediction there, with its graph."""
+    query = latent.detach().requires_grad_()
+    assert move.timestep is not None
+    with torch.enable_grad(), ctx.precision():
+        return query, ctx.predict(query, move.timestep).to(query.dtype)
+
+
+def _pull(move: Move, grads: State, query: Tensor, prediction: Tensor) -> State:
+    """Return the gradient before a move, with that through the network added."""
+    back, grad_prediction = move.pullback(grads)
+    if prediction.requires_grad:
+        (through,) = torch.autograd.grad(prediction, query, grad_prediction)
+        parts = list(back)
+        parts[move.source] = parts[move.source] + through  # type: ignore[index]
+        back = tuple(parts)
+    return back
+
+
+def _remember(ctx: Any, moves: Sequence[Move], predict: Predict) -> None:  # noqa: ANN401
+    """Keep what backward needs, with the precision that forward ran in.
+
+    Lightning runs backward outside of autocast; a call repeated there would differ
+    from the one that it repeats.
+    """
+    ctx.moves, ctx.predict = moves, predict
+    ctx.set_materialize_grads(True)
+    device = "cuda" if torch.is_autocast_enabled("cuda") else "cpu"
+    enabled = torch.is_autocast_enabled(device)
+    dtype = torch.get_autocast_dtype(device)
+
+    def precision() -> AbstractContextManager:
+        return torch.autocast(device, dtype=dtype, enabled=enabled)
+
+    ctx.precision = precision

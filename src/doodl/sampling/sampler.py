@@ -1,0 +1,76 @@
+"""A sampler is a schedule, a denoiser, a method and the adjoint of its gradient."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from doodl.sampling.adjoints import Adjoint, ReversibleAdjoint, unrun
+from doodl.sampling.denoiser import Conditioning, GuidedDenoiser
+from doodl.sampling.edict import EDICT, Move
+from doodl.sampling.schedule import Schedule
+
+
+class Sampler:
+    """Denoises latent pairs (2, B, C, h, w), differentiably, and inverts images.
+
+    Args:
+        schedule: of the model.
+        denoiser: the guided network.
+        method: which moves make a step.
+        adjoint: how the gradient is taken.
+        num_steps: T.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        denoiser: GuidedDenoiser,
+        method: EDICT | None = None,
+        adjoint: Adjoint | None = None,
+        *,
+        num_steps: int = 50,
+    ) -> None:
+        self.denoiser = denoiser
+        self.method = method or EDICT()
+        self.adjoint = adjoint or ReversibleAdjoint()
+        self.steps = schedule.steps(num_steps)
+        self._moves: dict[tuple[torch.device, int], list[Move]] = {}
+
+    def sample(
+        self, latents: Tensor, conditioning: Conditioning, *, start: int = 0
+    ) -> Tensor:
+        """Return the denoised pair.
+
+        Args:
+            latents: the noisy pair, at the noise level of step `start`.
+            conditioning: of the B generations.
+            start: index of the first step, for a partial chain.
+        """
+        predict = self._predict(conditioning)
+        moves = self.moves(latents.device, start)
+        return torch.stack(self.adjoint(moves, predict, tuple(latents.unbind())))
+
+    @torch.no_grad()
+    def invert(
+        self, latents: Tensor, conditioning: Conditioning, *, start: int = 0
+    ) -> Tensor:
+        """Return the noisy pair from which `sample` makes the given one."""
+        predict = self._predict(conditioning)
+        moves = self.moves(latents.device, start)
+        return torch.stack(unrun(moves, predict, tuple(latents.unbind())))
+
+    def moves(self, device: torch.device, start: int = 0) -> list[Move]:
+        """Return the chain's moves, prepared once for a device."""
+        key = (device, start)
+        if key not in self._moves:
+            self._moves[key] = self.method.moves(
+                self.steps, start=start, device=device
+            )
+        return self._moves[key]
+
+    def _predict(self, conditioning: Conditioning):  # noqa: ANN202
+        def predict(z: Tensor, timestep: Tensor) -> Tensor:
+            return self.denoiser(z, timestep, conditioning)
+
+        return predict

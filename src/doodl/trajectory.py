@@ -1,0 +1,99 @@
+"""What a batch of generations has gone through: scores, the first and best image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from doodl.data import Generation
+
+
+@dataclass
+class Rendering:
+    """The images of one update, detached, and how they are scored.
+
+    Args:
+        update: number of updates that the latents have had.
+        latents: (2, B, C, h, w), the pair that was rendered.
+        pixels: (B, 3, H, W) in [0, 1], the image of the first latent.
+        gap: (B,) mean distance of the two final latents, relative to their spread.
+        guide: (B,) score of the full image by the guide, higher is better.
+        judge: (B,) score of the full image by the held-out judge, or None.
+        verdicts: whether each image is what was asked for; None where nobody knows.
+    """
+
+    update: int
+    latents: Tensor
+    pixels: Tensor
+    gap: Tensor
+    guide: Tensor
+    judge: Tensor | None = None
+    verdicts: list[bool | None] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One generation's image at one update, on the CPU."""
+
+    update: int
+    pixels: Tensor
+    latents: Tensor
+    guide: float
+    judge: float | None
+    verdict: bool | None
+
+
+class Trajectory:
+    """The first, the best and the last image of each generation in a batch.
+
+    The best is chosen by the guide on the full image; the judge only reports on it.
+    A generation that has ended keeps its record from then on.
+
+    Args:
+        generations: the batch.
+    """
+
+    selector = "guide"
+
+    def __init__(self, generations: Sequence[Generation]) -> None:
+        self.generations = list(generations)
+        self.first: list[Snapshot | None] = [None] * len(self.generations)
+        self.best: list[Snapshot | None] = [None] * len(self.generations)
+        self.last: list[Snapshot | None] = [None] * len(self.generations)
+        self.reasons: list[str | None] = [None] * len(self.generations)
+        self.failures: list[str | None] = [None] * len(self.generations)
+
+    def __len__(self) -> int:
+        return len(self.generations)
+
+    def record(self, rendering: Rendering) -> None:
+        """Take in a rendering; images that are not finite are left out."""
+        guide = rendering.guide.tolist()
+        judge = rendering.judge.tolist() if rendering.judge is not None else None
+        for i, score in enumerate(guide):
+            if self.ended(i) or score != score:
+                continue
+            snapshot = Snapshot(
+                update=rendering.update,
+                pixels=rendering.pixels[i].cpu(),
+                latents=rendering.latents[:, i].cpu(),
+                guide=score,
+                judge=judge[i] if judge else None,
+                verdict=rendering.verdicts[i] if rendering.verdicts else None,
+            )
+            best = self.best[i]
+            self.first[i] = self.first[i] or snapshot
+            self.last[i] = snapshot
+            if best is None or score > best.guide:
+                self.best[i] = snapshot
+
+    def ended(self, index: int) -> bool:
+        """Return whether a generation has stopped early or failed."""
+        return bool(self.reasons[index] or self.failures[index])
+
+    def active(self) -> Tensor:
+        """Return which generations are still being optimised, (B,) bool."""
+        return torch.tensor([not self.ended(i) for i in range(len(self))])
