@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -60,6 +61,8 @@ def main(args: Sequence[str] | None = None) -> None:
     arguments = [packaged(a) for a in (sys.argv[1:] if args is None else args)]
     sys.argv = [sys.argv[0], *arguments]
     warnings.filterwarnings("ignore", module="lightning")
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.showwarning = _say
     defaults = {"default_config_files": [str(p) for p in default_configs(arguments)]}
     try:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from doodl import latents as pairs
 from doodl.data import Generation
@@ -100,7 +101,7 @@ class GuidedGeneration(LightningModule):
         *,
         judge: Guide | None = None,
         verdict: Any | None = None,  # noqa: ANN401  a Verdict; jsonargparse needs a class
-        optimizer: Callable[[Iterable], LatentSGD] = LatentSGD,
+        optimizer: Callable[[Iterable], Optimizer] | None = None,
         adjoint: Adjoint | None = None,
         num_steps: int = 50,
         num_updates: int = 50,
@@ -122,7 +123,7 @@ class GuidedGeneration(LightningModule):
         self.pretrained, self.num_updates = pretrained, num_updates
         self.height, self.width = height, width
         self.num_steps, self.mixing = num_steps, mixing
-        self.make_optimizer = optimizer
+        self.make_optimizer = optimizer or LatentSGD
         # A dict's values are not registered: no parameters, no state.
         self.held: dict[str, Any] = {
             "guide": guide,
@@ -179,7 +180,7 @@ class GuidedGeneration(LightningModule):
             )
             self.trainer.fit_loop.max_epochs = len(self.batches)
 
-    def configure_optimizers(self) -> LatentSGD:
+    def configure_optimizers(self) -> Optimizer:
         """Return the optimiser of the latent pair."""
         return self.make_optimizer(self.parameters())
 

@@ -67,6 +67,8 @@ class TextToImage:
     ) -> None:
         self.pipeline = pipeline.to(device)
         self.vae, self.unet = pipeline.vae, pipeline.unet
+        # diffusers' own networks come in float32, transformers' as they were saved.
+        pipeline.text_encoder.float()
         for part in (self.vae, self.unet, pipeline.text_encoder):
             part.requires_grad_(False).eval()
         self.schedule = Schedule.from_config(pipeline.scheduler.config)
@@ -79,14 +81,16 @@ class TextToImage:
             ValueError: when there is no such pipeline, or it is of another kind.
         """
         from diffusers import StableDiffusionPipeline
-        from diffusers.utils import logging
+        from diffusers.utils import logging as diffusers_logging
+        from transformers.utils import logging as transformers_logging
 
         source = locate(name, "model_index.json")
         check_family(source)
-        logging.disable_progress_bar()
+        diffusers_logging.disable_progress_bar()
+        transformers_logging.disable_progress_bar()
         try:
             pipeline = StableDiffusionPipeline.from_pretrained(
-                source, torch_dtype=torch.float32, safety_checker=None
+                source, safety_checker=None
             )
         except OSError as error:
             raise ValueError(
