@@ -60,6 +60,8 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     arguments = [packaged(a) for a in (sys.argv[1:] if args is None else args)]
     sys.argv = [sys.argv[0], *arguments]
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # class paths of files where the command is run
     warnings.filterwarnings("ignore", module="lightning")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
