@@ -1,0 +1,227 @@
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch.strategies import (
+    DDPStrategy,
+    FSDPStrategy,
+    SingleDeviceStrategy,
+)
+
+from doodl.strategy import IndependentRanks, refuse_stock_strategies
+
+SCRIPT = Path(__file__).parent / "uneven_ranks.py"
+PYTHON = [sys.executable, "-W", "ignore"]
+TIMEOUT = 120
+FOREIGN = ("SLURM", "LOCAL_RANK", "RANK", "WORLD_SIZE", "NODE_RANK", "MASTER", "DOODL")
+
+
+def start(command, **variables):
+    """Start a command in a process group of its own."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
+    variables = {"OMP_NUM_THREADS": "1", **variables}
+    return subprocess.Popen(
+        [str(part) for part in command],
+        env=clean | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def end(process, timeout=TIMEOUT):
+    """The exit code and the output; whatever hangs is killed and fails the test."""
+    try:
+        output, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"still running after {timeout} s")
+    finally:
+        kill_group(process)
+    return process.returncode, output
+
+
+def kill_group(process):
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def run(folder, *options, **variables):
+    return end(start([*PYTHON, SCRIPT, folder, *options], **variables))
+
+
+def items(folder):
+    return {path.name: path.read_text() for path in Path(folder).glob("*.txt")}
+
+
+def expected(count=5):
+    """What one process without any trainer makes."""
+    made = {}
+    for item in range(count):
+        torch.manual_seed(item)
+        value = torch.nn.Parameter(torch.randn(2))
+        optimizer = torch.optim.SGD([value], lr=0.1)
+        for _ in range(min(item + 1, count)):
+            optimizer.zero_grad()
+            (value**4).sum().backward()
+            optimizer.step()
+        made[f"{item}.txt"] = str(value.tolist())
+    return made
+
+
+def wait_for(path, timeout=TIMEOUT):
+    stop = time.monotonic() + timeout
+    while not path.exists():
+        assert time.monotonic() < stop, f"no {path.name}"
+        time.sleep(0.02)
+
+
+def gone(pid, timeout=TIMEOUT):
+    stop = time.monotonic() + timeout
+    while Path(f"/proc/{pid}").exists():
+        if time.monotonic() > stop:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_two_processes_make_what_one_makes_and_the_first_does_not_wait(tmp_path):
+    # Rank 1 begins only when rank 0 has ended its work.
+    code, output = run(tmp_path, "--slow", 1)
+    assert code == 0, output
+    assert items(tmp_path) == expected()
+    assert {p.name for p in tmp_path.glob("*-of-*")} == {"rank-0-of-2", "rank-1-of-2"}
+
+
+@pytest.mark.slow
+def test_a_rank_does_not_wait_for_the_first(tmp_path):
+    code, output = run(tmp_path, "--slow", 0)
+    assert code == 0, output
+    assert items(tmp_path) == expected()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 3])
+def test_a_process_count_does_not_change_the_items(tmp_path, devices):
+    code, output = run(tmp_path, "--devices", devices)
+    assert code == 0, output
+    assert items(tmp_path) == expected()
+
+
+@pytest.mark.slow
+def test_a_rank_without_work_ends(tmp_path):
+    code, output = run(tmp_path, "--devices", 2, "--items", 1)
+    assert code == 0, output
+    assert items(tmp_path) == expected(1)
+    assert (tmp_path / "rank-1-of-2").exists()
+
+
+@pytest.mark.slow
+def test_every_rank_predicts_what_it_is_dealt(tmp_path):
+    code, output = run(tmp_path, "--predict", "--items", 3)
+    assert code == 0, output
+    for rank in range(2):  # dealing is the data's task: no sampler of Lightning's
+        assert (tmp_path / f"rank-{rank}-predicted").read_text() == "2"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_failing_rank_is_told_and_takes_nobody_with_it(tmp_path, rank):
+    code, output = run(tmp_path, "--fails", rank)
+    assert code == 1, output
+    mine = {f"{item}.txt" for item in range(5)[1 - rank :: 2]}
+    assert items(tmp_path) == {k: v for k, v in expected().items() if k in mine}
+    assert (tmp_path / f"rank-{rank}-stopped").read_text() == "ValueError"
+    assert (f"local rank {rank} (1)" in output) == (rank == 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_ranks_stop_cleanly_when_the_first_is_stopped(tmp_path, number):
+    process = start([*PYTHON, SCRIPT, tmp_path, "--waits", 1, "--slow", 0])
+    try:
+        wait_for(tmp_path / "rank-1-waits")
+        wait_for(tmp_path / "rank-0-of-2")
+        os.kill(process.pid, number)
+        # Rank 1 learns of it in each case, and stops as for SIGTERM.
+        wait_for(tmp_path / "rank-1-stopped", timeout=30)
+        assert gone((tmp_path / "rank-1-of-2").read_text(), timeout=30)
+    finally:
+        kill_group(process)
+    process.communicate(timeout=TIMEOUT)
+    assert (tmp_path / "rank-1-stopped").read_text() == "SIGTERMException"
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_ranks(tmp_path):
+    torchrun = [*PYTHON, "-m", "torch.distributed.run", "--nproc_per_node", 2]
+    torchrun += ["--standalone", "--no_python"]
+    process = start([*torchrun, *PYTHON, SCRIPT, tmp_path, "--slow", 0])
+    code, output = end(process)
+    assert code == 0, output
+    assert items(tmp_path) == expected()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_slurm_starts_the_ranks(tmp_path, nodes):
+    per_node = 2 // nodes
+    options = ["--devices", per_node, "--num_nodes", nodes, "--slow", 0]
+    processes = [
+        start(
+            [*PYTHON, SCRIPT, tmp_path, *options],
+            SLURM_JOB_ID="123",
+            SLURM_JOB_NAME="doodl",
+            SLURM_NTASKS="2",
+            SLURM_NTASKS_PER_NODE=str(per_node),
+            SLURM_NNODES=str(nodes),
+            SLURM_PROCID=str(rank),
+            SLURM_NODEID=str(rank // per_node),
+            SLURM_LOCALID=str(rank % per_node),
+        )
+        for rank in range(2)
+    ]
+    for process in processes:
+        code, output = end(process)
+        assert code == 0, output
+    assert items(tmp_path) == expected()
+    assert {p.name for p in tmp_path.glob("*-of-*")} == {"rank-0-of-2", "rank-1-of-2"}
+
+
+def test_what_ranks_would_share_stays_as_it_is():
+    strategy, value = IndependentRanks(), torch.ones(2)
+    assert strategy.broadcast(value) is value
+    assert strategy.reduce(value, reduce_op="sum") is value
+    assert strategy.all_gather(value) is value
+    assert strategy.barrier("anything") is None
+    for decision in (True, False):
+        assert strategy.reduce_boolean_decision(decision, all=True) is decision
+        assert strategy.reduce_boolean_decision(decision, all=False) is decision
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    ["ddp", "DDP", "ddp_spawn", "fsdp", "deepspeed_stage_2", DDPStrategy()],
+)
+def test_strategies_that_average_are_refused_in_one_sentence(strategy):
+    with pytest.raises(ValueError, match="average gradients over different") as error:
+        refuse_stock_strategies(strategy)
+    assert "\n" not in str(error.value)
+
+
+def test_a_sharded_strategy_is_refused():
+    with pytest.raises(ValueError, match="received FSDPStrategy"):
+        refuse_stock_strategies(FSDPStrategy())
+
+
+@pytest.mark.parametrize(
+    "strategy", ["auto", IndependentRanks(), SingleDeviceStrategy("cpu")]
+)
+def test_other_strategies_are_not_refused(strategy):
+    refuse_stock_strategies(strategy)
