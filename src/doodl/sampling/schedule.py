@@ -111,10 +111,12 @@ class Schedule:
                 for i in reversed(range(num_steps))
             ]
         if self.timestep_spacing == "trailing":
-            ratio_ = total / num_steps
-            return [round(total - i * ratio_) - 1 for i in range(num_steps)]
-        spaced = torch.linspace(0, total - 1, num_steps, dtype=torch.float64)
-        return [round(t) for t in reversed(spaced.tolist())]
+            # diffusers rounds the multiples of this difference (numpy.arange); those
+            # of the ratio itself fall to the other side where they end in one half.
+            stride = total - (total - total / num_steps)
+            return [round(total - i * stride) - 1 for i in range(num_steps)]
+        stride = (total - 1) / max(num_steps - 1, 1)
+        return [round(i * stride) for i in reversed(range(num_steps))]
 
     def steps(self, num_steps: int) -> list[Step]:
         """Return the steps of a chain; each ends where the next one begins."""
@@ -190,6 +192,6 @@ def _zero_terminal(betas: Tensor) -> Tensor:
         Lin et al., arXiv 2305.08891, algorithm 1.
     """
     alphas = (1 - betas).cumprod(dim=0).sqrt()
-    alphas = (alphas - alphas[-1]) * alphas[0] / (alphas[0] - alphas[-1])
+    alphas = (alphas - alphas[-1]) * (alphas[0] / (alphas[0] - alphas[-1]))
     squared = alphas.square()
     return 1 - torch.cat((squared[:1], squared[1:] / squared[:-1]))
