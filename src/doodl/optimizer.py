@@ -15,7 +15,7 @@ from doodl import latents as pairs
 
 
 class LatentSGD(Optimizer):
-    """SGD with momentum and the projections of DOODL, in this order:
+    """SGD with momentum and the projections of DOODL, in one order.
 
     1. g = `lr` x gradient, 2. its mean over the pair (`tie_gradients`), 3. every
     element clipped to +-`clip`, 4. m = `momentum` m + g, 5. z = z - m + `noise_scale`
@@ -57,7 +57,9 @@ class LatentSGD(Optimizer):
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum must be in [0, 1), received {momentum}")
         if clip is not None and not clip > 0:
-            raise ValueError(f"clip must be positive, or null for none, received {clip}")
+            raise ValueError(
+                f"clip must be positive, or null for none, received {clip}"
+            )
         if not (math.isfinite(noise_scale) and noise_scale >= 0):
             raise ValueError(f"noise_scale must be 0 or more, received {noise_scale}")
         defaults = {

@@ -31,10 +31,10 @@ class Move(Protocol):
     def timestep(self) -> Tensor | None:
         """The timestep that the network is told."""
 
-    def step(self, state: State, prediction: Any) -> State:  # noqa: ANN401
+    def step(self, state: State, prediction: Any) -> State:
         """Return the next state."""
 
-    def unstep(self, state: State, prediction: Any) -> State:  # noqa: ANN401
+    def unstep(self, state: State, prediction: Any) -> State:
         """Return the previous state."""
 
     def pullback(self, grads: State) -> tuple[State, Tensor | None]:
@@ -44,9 +44,7 @@ class Move(Protocol):
 class Adjoint(Protocol):
     """Runs a chain so that its result can be differentiated."""
 
-    def __call__(
-        self, moves: Sequence[Move], predict: Predict, state: State
-    ) -> State:
+    def __call__(self, moves: Sequence[Move], predict: Predict, state: State) -> State:
         """Return the final state, differentiable with respect to `state`."""
 
 
@@ -70,9 +68,7 @@ class DirectAdjoint:
     Memory grows with the number of steps times the network's activations.
     """
 
-    def __call__(
-        self, moves: Sequence[Move], predict: Predict, state: State
-    ) -> State:
+    def __call__(self, moves: Sequence[Move], predict: Predict, state: State) -> State:
         """Return the final state with its whole graph."""
         return run(moves, predict, state)
 
@@ -84,9 +80,7 @@ class CheckpointAdjoint:
     time. Bit-equal to the direct adjoint where kernels are deterministic.
     """
 
-    def __call__(
-        self, moves: Sequence[Move], predict: Predict, state: State
-    ) -> State:
+    def __call__(self, moves: Sequence[Move], predict: Predict, state: State) -> State:
         """Return the final state; backward stores nothing else."""
         return _Checkpointed.apply(moves, predict, *state)
 
@@ -99,9 +93,7 @@ class ReversibleAdjoint:
     up to the round-off that the chain's inverse amplifies.
     """
 
-    def __call__(
-        self, moves: Sequence[Move], predict: Predict, state: State
-    ) -> State:
+    def __call__(self, moves: Sequence[Move], predict: Predict, state: State) -> State:
         """Return the final state; backward walks the chain in reverse."""
         return _Reversed.apply(moves, predict, *state)
 
@@ -109,12 +101,12 @@ class ReversibleAdjoint:
 class _Checkpointed(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,  # noqa: ANN401
+        ctx: Any,
         moves: Sequence[Move],
         predict: Predict,
         *state: Tensor,
     ) -> State:
-        _remember(ctx, moves, predict)
+        _remember(ctx, moves, predict, state[0].device.type)
         queries = []
         for move in moves:
             if move.source is not None:
@@ -125,7 +117,7 @@ class _Checkpointed(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         queries = list(ctx.saved_tensors)
         state: State = grads
         for move in reversed(ctx.moves):
@@ -140,19 +132,19 @@ class _Checkpointed(torch.autograd.Function):
 class _Reversed(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,  # noqa: ANN401
+        ctx: Any,
         moves: Sequence[Move],
         predict: Predict,
         *state: Tensor,
     ) -> State:
-        _remember(ctx, moves, predict)
+        _remember(ctx, moves, predict, state[0].device.type)
         state = run(moves, predict, state)
         ctx.save_for_backward(*state)
         return state
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         state: State = ctx.saved_tensors
         back: State = grads
         for move in reversed(ctx.moves):
@@ -174,11 +166,7 @@ def _ask(move: Move, predict: Predict, state: State) -> Tensor | None:
     return predict(query, move.timestep).to(query.dtype)
 
 
-def _ask_with_graph(
-    ctx: Any,  # noqa: ANN401
-    move: Move,
-    latent: Tensor,
-) -> tuple[Tensor, Tensor]:
+def _ask_with_graph(ctx: Any, move: Move, latent: Tensor) -> tuple[Tensor, Tensor]:
     """Return a leaf at the latent and the prediction there, with its graph."""
     query = latent.detach().requires_grad_()
     assert move.timestep is not None
@@ -197,7 +185,7 @@ def _pull(move: Move, grads: State, query: Tensor, prediction: Tensor) -> State:
     return back
 
 
-def _remember(ctx: Any, moves: Sequence[Move], predict: Predict) -> None:  # noqa: ANN401
+def _remember(ctx: Any, moves: Sequence[Move], predict: Predict, device: str) -> None:
     """Keep what backward needs, with the precision that forward ran in.
 
     Lightning runs backward outside of autocast; a call repeated there would differ
@@ -205,11 +193,10 @@ def _remember(ctx: Any, moves: Sequence[Move], predict: Predict) -> None:  # noq
     """
     ctx.moves, ctx.predict = moves, predict
     ctx.set_materialize_grads(True)
-    device = "cuda" if torch.is_autocast_enabled("cuda") else "cpu"
     enabled = torch.is_autocast_enabled(device)
     dtype = torch.get_autocast_dtype(device)
 
-    def precision() -> AbstractContextManager:
+    def precision() -> AbstractContextManager[Any]:
         return torch.autocast(device, dtype=dtype, enabled=enabled)
 
     ctx.precision = precision

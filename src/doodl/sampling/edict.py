@@ -35,11 +35,11 @@ class Coupling:
         return 1 - self.target
 
     def step(self, pair: Pair, prediction: Tensor) -> Pair:
-        """x <- a x + b f."""
+        """Move the target:  x <- a x + b f."""
         return self._put(pair, self.a * pair[self.target] + self.b * prediction)
 
     def unstep(self, pair: Pair, prediction: Tensor) -> Pair:
-        """x <- (x - b f) / a."""
+        """Move it back:  x <- (x - b f) / a."""
         return self._put(pair, (pair[self.target] - self.b * prediction) / self.a)
 
     def pullback(self, grads: Pair) -> tuple[Pair, Tensor]:
@@ -61,7 +61,7 @@ class Mixing:
     timestep: None = None
 
     def step(self, pair: Pair, prediction: None = None) -> Pair:
-        """x' = p x + (1 - p) y,  y' = p y + (1 - p) x'."""
+        """Pull the pair together:  x' = p x + (1 - p) y,  y' = p y + (1 - p) x'."""
         x, y = pair
         x = self.p * x + (1 - self.p) * y
         y = self.p * y + (1 - self.p) * x

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
-from doodl.sampling.adjoints import Adjoint, ReversibleAdjoint, unrun
+from doodl.sampling.adjoints import (
+    Adjoint,
+    Move,
+    Predict,
+    ReversibleAdjoint,
+    unrun,
+)
 from doodl.sampling.denoiser import Conditioning, GuidedDenoiser
-from doodl.sampling.edict import EDICT, Move
-from doodl.sampling.schedule import Schedule
+from doodl.sampling.edict import EDICT
+from doodl.sampling.schedule import Schedule, Step
+
+
+class Method(Protocol):
+    """Turns denoising steps into moves of a chain."""
+
+    def moves(
+        self,
+        steps: Sequence[Step],
+        *,
+        start: int = 0,
+        device: torch.device | str | None = None,
+    ) -> Sequence[Move]:
+        """Return the moves from step `start` on."""
 
 
 class Sampler:
@@ -26,7 +48,7 @@ class Sampler:
         self,
         schedule: Schedule,
         denoiser: GuidedDenoiser,
-        method: EDICT | None = None,
+        method: Method | None = None,
         adjoint: Adjoint | None = None,
         *,
         num_steps: int = 50,
@@ -35,7 +57,7 @@ class Sampler:
         self.method = method or EDICT()
         self.adjoint = adjoint or ReversibleAdjoint()
         self.steps = schedule.steps(num_steps)
-        self._moves: dict[tuple[torch.device, int], list[Move]] = {}
+        self._moves: dict[tuple[torch.device, int], Sequence[Move]] = {}
 
     def sample(
         self, latents: Tensor, conditioning: Conditioning, *, start: int = 0
@@ -60,16 +82,23 @@ class Sampler:
         moves = self.moves(latents.device, start)
         return torch.stack(unrun(moves, predict, tuple(latents.unbind())))
 
-    def moves(self, device: torch.device, start: int = 0) -> list[Move]:
-        """Return the chain's moves, prepared once for a device."""
+    def moves(self, device: torch.device, start: int = 0) -> Sequence[Move]:
+        """Return the chain's moves, prepared once for a device.
+
+        Raises:
+            ValueError: when the chain has no step `start`.
+        """
+        if not 0 <= start < len(self.steps):
+            raise ValueError(
+                f"Expected start between 0 and {len(self.steps) - 1}, the last step of "
+                f"the chain, received {start}."
+            )
         key = (device, start)
         if key not in self._moves:
-            self._moves[key] = self.method.moves(
-                self.steps, start=start, device=device
-            )
+            self._moves[key] = self.method.moves(self.steps, start=start, device=device)
         return self._moves[key]
 
-    def _predict(self, conditioning: Conditioning):  # noqa: ANN202
+    def _predict(self, conditioning: Conditioning) -> Predict:
         def predict(z: Tensor, timestep: Tensor) -> Tensor:
             return self.denoiser(z, timestep, conditioning)
 

@@ -147,7 +147,7 @@ class Schedule:
 def epsilon_coefficients(
     alpha_t: float, sigma_t: float, alpha_s: float, sigma_s: float
 ) -> tuple[float, float]:
-    """a = alpha_s / alpha_t,  b = sigma_s - a sigma_t,  for a prediction of noise."""
+    """Noise:  a = alpha_s / alpha_t,  b = sigma_s - a sigma_t."""
     a = alpha_s / alpha_t
     return a, sigma_s - a * sigma_t
 
@@ -155,7 +155,10 @@ def epsilon_coefficients(
 def v_coefficients(
     alpha_t: float, sigma_t: float, alpha_s: float, sigma_s: float
 ) -> tuple[float, float]:
-    """a = alpha_s alpha_t + sigma_s sigma_t,  b = sigma_s alpha_t - alpha_s sigma_t."""
+    """Velocity v = alpha eps - sigma z_0, the rotation from t to s.
+
+    a = alpha_s alpha_t + sigma_s sigma_t,  b = sigma_s alpha_t - alpha_s sigma_t.
+    """
     return (
         alpha_s * alpha_t + sigma_s * sigma_t,
         sigma_s * alpha_t - alpha_s * sigma_t,
