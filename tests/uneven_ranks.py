@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
 from doodl.strategy import IndependentRanks
@@ -49,7 +49,7 @@ class Uneven(LightningModule):
     def on_train_epoch_start(self):
         if self.trainer.global_rank == self.options.fails:
             raise ValueError("this rank fails")
-        if self.trainer.global_rank == self.options.waits:
+        if self.options.waits:
             self.write(f"{self.name}-waits", "")
             while not self.trainer.received_sigterm:
                 time.sleep(0.02)
@@ -71,14 +71,16 @@ class Uneven(LightningModule):
     def on_fit_end(self):
         self.write(f"{self.name}-ended", "")
 
-    def on_exception(self, exception):
-        self.write(f"{self.name}-stopped", type(exception).__name__)
-
     def predict_step(self, batch, batch_idx):
         self.write(f"{self.name}-predicted", batch)
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class Stopped(Callback):
+    def on_exception(self, trainer, module, exception):
+        module.write(f"{module.name}-stopped", type(exception).__name__)
 
 
 def main():
@@ -89,7 +91,7 @@ def main():
     parser.add_argument("--items", type=int, default=5)
     parser.add_argument("--slow", type=int)
     parser.add_argument("--fails", type=int)
-    parser.add_argument("--waits", type=int)
+    parser.add_argument("--waits", action="store_true")
     parser.add_argument("--predict", action="store_true")
     options = parser.parse_args()
     trainer = Trainer(
@@ -98,6 +100,7 @@ def main():
         num_nodes=options.num_nodes,
         strategy=IndependentRanks(),
         logger=False,
+        callbacks=[Stopped()],
         default_root_dir=options.folder,
         enable_checkpointing=False,
         enable_progress_bar=False,
