@@ -1,5 +1,7 @@
 """Three ways to the same gradient, and what each of them costs."""
 
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -184,6 +186,54 @@ def test_direct_memory_grows_by_the_networks_activations(network, pair):
     hidden = 6 * pair[0][0, 0].numel() * 8
     assert sixty == 6 * ten
     assert ten >= 20 * hidden
+
+
+class Held:
+    """What a graph keeps of a tensor, for as long as it does."""
+
+    alive = most = 0
+
+    def __init__(self, tensor):
+        self.tensor, self.size = tensor, tensor.numel() * tensor.element_size()
+        Held.alive += self.size
+        Held.most = max(Held.most, Held.alive)
+
+    def __del__(self):
+        Held.alive -= self.size
+
+
+def most_bytes_in_backward(adjoint, num_steps, network, pair):
+    leaves = tuple(z.detach().requires_grad_() for z in pair)
+    value = loss(adjoint(chain(num_steps), network, leaves))
+    Held.alive = Held.most = 0
+    with saved_tensors_hooks(Held, lambda held: held.tensor):
+        value.backward()
+    assert Held.alive == 0
+    return Held.most
+
+
+@pytest.mark.parametrize("adjoint", EXACT)
+def test_one_calls_graph_is_alive_at_a_time_in_backward(adjoint, network, pair):
+    leaf = pair[0].clone().requires_grad_()
+    Held.alive = Held.most = 0
+    with saved_tensors_hooks(Held, lambda held: held.tensor):
+        network(leaf, torch.tensor(7))
+    one, found = Held.most, most_bytes_in_backward(adjoint, 5, network, pair)
+    assert found == most_bytes_in_backward(adjoint, 25, network, pair) == one
+
+
+@pytest.mark.parametrize("adjoint", ALL)
+def test_no_latent_is_kept_where_nobody_asks_for_a_gradient(adjoint, network, pair):
+    asked = []
+
+    def predict(z, t):
+        asked.append(weakref.ref(z))
+        alive.append(sum(z() is not None for z in asked))
+        return network(z, t)
+
+    alive = []
+    adjoint(chain(10), predict, pair)
+    assert max(alive) <= 3
 
 
 @pytest.mark.parametrize("adjoint", ALL)

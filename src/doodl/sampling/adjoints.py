@@ -82,7 +82,7 @@ class CheckpointAdjoint:
 
     def __call__(self, moves: Sequence[Move], predict: Predict, state: State) -> State:
         """Return the final state; backward stores nothing else."""
-        return _Checkpointed.apply(moves, predict, *state)
+        return _apply(_Checkpointed, moves, predict, state)
 
 
 class ReversibleAdjoint:
@@ -95,7 +95,7 @@ class ReversibleAdjoint:
 
     def __call__(self, moves: Sequence[Move], predict: Predict, state: State) -> State:
         """Return the final state; backward walks the chain in reverse."""
-        return _Reversed.apply(moves, predict, *state)
+        return _apply(_Reversed, moves, predict, state)
 
 
 class _Checkpointed(torch.autograd.Function):
@@ -158,6 +158,19 @@ class _Reversed(torch.autograd.Function):
         return None, None, *back
 
 
+def _apply(
+    function: type[torch.autograd.Function],
+    moves: Sequence[Move],
+    predict: Predict,
+    state: State,
+) -> State:
+    """Apply the function, or just run the chain where no gradient is asked for."""
+    if torch.is_grad_enabled() and any(latent.requires_grad for latent in state):
+        return function.apply(moves, predict, *state)
+    with torch.no_grad():
+        return run(moves, predict, state)
+
+
 def _ask(move: Move, predict: Predict, state: State) -> Tensor | None:
     """Return the prediction that a move needs, in the precision of the state."""
     if move.source is None or move.timestep is None:
@@ -195,8 +208,9 @@ def _remember(ctx: Any, moves: Sequence[Move], predict: Predict, device: str) ->
     ctx.set_materialize_grads(True)
     enabled = torch.is_autocast_enabled(device)
     dtype = torch.get_autocast_dtype(device)
+    cache = torch.is_autocast_cache_enabled()
 
     def precision() -> AbstractContextManager[Any]:
-        return torch.autocast(device, dtype=dtype, enabled=enabled)
+        return torch.autocast(device, dtype, enabled, cache_enabled=cache)
 
     ctx.precision = precision
