@@ -56,9 +56,9 @@ class LatentSGD(Optimizer):
             raise ValueError(f"lr must be positive and finite, received {lr}")
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum must be in [0, 1), received {momentum}")
-        if clip is not None and not clip > 0:
+        if clip is not None and not (math.isfinite(clip) and clip > 0):
             raise ValueError(
-                f"clip must be positive, or null for none, received {clip}"
+                f"clip must be positive and finite, or null for none, received {clip}"
             )
         if not (math.isfinite(noise_scale) and noise_scale >= 0):
             raise ValueError(f"noise_scale must be 0 or more, received {noise_scale}")
@@ -76,21 +76,35 @@ class LatentSGD(Optimizer):
         self.active: Tensor | None = None
         self.last: dict[str, Tensor] = {}
 
-    def start(self, seeds: Sequence[int]) -> None:
-        """Begin a new batch: the pair now in the parameter is its initial draw.
+    def start(self, seeds: Sequence[int], initial: Tensor | None = None) -> None:
+        """Begin a new batch of generations, at update 0.
+
+        A batch that was interrupted goes on bit for bit when it is started again and
+        its `state_dict` loaded.
 
         Args:
             seeds: of the batch's generations, for their noise.
+            initial: (2, B, C, h, w), the initial draw, whose norms are kept; by default
+                the pair that is now in the parameter.
+
+        Raises:
+            ValueError: for an initial draw of another shape than the pair's.
         """
         self.seeds = list(seeds)
         self.active = None
         self.last = {}
         self.state.clear()
         for latents in self._parameters():
+            draw = latents if initial is None else initial
+            if draw.shape != latents.shape:
+                raise ValueError(
+                    f"Expected an initial draw of shape {tuple(latents.shape)}, "
+                    f"received {tuple(draw.shape)}."
+                )
             self.state[latents] = {
                 "update": 0,
                 "momentum": torch.zeros_like(latents),
-                "norms": pairs.norms(latents.detach()),
+                "norms": pairs.norms(draw.detach()).to(latents),
             }
 
     @override
