@@ -49,6 +49,11 @@ def test_a_stream_belongs_to_seed_purpose_and_update():
     assert len({tuple(first.tolist()) for first in firsts}) == len(keys)
 
 
+def test_a_stream_is_the_same_in_every_process_and_release():
+    # A literal, for another process may go on with an interrupted generation.
+    assert pairs.stream(0, "noise", 0).initial_seed() == 5858681329433569406
+
+
 def test_norms_are_euclidean_over_a_latents_elements(pair):
     norms = pairs.norms(pair)
     assert norms.shape == (2, 3)
