@@ -94,7 +94,7 @@ def test_guidance_itself_is_in_the_latents_precision(z):
         return text.to(z).expand_as(z)
 
     near, nearer = torch.full((2, 3, 1, 1, 1), 1.0)
-    nearer = nearer + 2**-10  # one bfloat16 cannot hold, were the result rounded
+    nearer = nearer + 2**-10  # neighbours in float16: it has nothing between
     dtype = torch.float16
     conditioning = Conditioning({"text": nearer}, {"text": near})
     guided = GuidedDenoiser(network, 0.5, dtype)(z, T, conditioning)

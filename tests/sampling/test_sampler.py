@@ -83,7 +83,7 @@ def test_a_chain_is_its_head_followed_by_its_tail(network, latents, conditioning
     tail = chain.invert(latents, conditioning, start=4)
     denoised = chain.sample(tail, conditioning, start=4)
     assert torch.allclose(denoised, latents, atol=1e-10)
-    # Only the tail is undone twice, so the two differ by the head's four steps.
+    # What undoing the tail leaves is where the head of the whole chain arrives.
     head = Sampler(Schedule.from_config(SD), chain.denoiser, chain.method, num_steps=9)
     head.steps = head.steps[:4]
     assert torch.allclose(head.sample(whole, conditioning), tail, atol=1e-9)
