@@ -51,7 +51,10 @@ def main() -> None:
         figures = measure(folder, captions, [1001, 1002], known.updates, options)
         cells = [f"{figures[column]:8.3f}" for column in columns]
         lines.append(f"{name:18}" + "".join(cells))
-    print(f"{'':18}" + "".join(f"{c.replace('seconds_an_update', 's/upd')[-8:]:>8}" for c in columns))
+    print(
+        f"{'':18}"
+        + "".join(f"{c.replace('seconds_an_update', 's/upd')[-8:]:>8}" for c in columns)
+    )
     print("\n".join(lines))
 
 

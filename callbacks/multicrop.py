@@ -37,7 +37,9 @@ class Multicrop(Callback):
     ) -> None:
         cutouts.check(max(num_cutouts, 1), cutout_size, cutout_power)
         if num_cutouts < 0:
-            raise ValueError(f"num_cutouts must not be negative, received {num_cutouts}")
+            raise ValueError(
+                f"num_cutouts must not be negative, received {num_cutouts}"
+            )
         if reduction not in ("mean", "min"):
             raise ValueError(f"reduction must be mean or min, received '{reduction}'")
         self.num_cutouts = num_cutouts

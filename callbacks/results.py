@@ -178,7 +178,7 @@ class Results(Callback):
                     {**metadata, "update": str(shot.update)},
                 )
         latents = {
-            name: shot.latents.contiguous()
+            name: shot.latents.clone()  # one snapshot may be both best and final
             for name, shot in shots.items()
             if shot is not None and name != "original"
         }

@@ -18,6 +18,7 @@ from doodl.images import to_pixels
 from doodl.optimizer import LatentSGD
 from doodl.pretrained import TextToImage
 from doodl.sampling.adjoints import Adjoint, ReversibleAdjoint
+from doodl.sampling.ddim import DDIM
 from doodl.sampling.denoiser import Conditioning, GuidedDenoiser
 from doodl.sampling.edict import EDICT
 from doodl.sampling.sampler import Sampler
@@ -65,6 +66,19 @@ class Verdict(Protocol):
         """Return a verdict for each of pixels (B, 3, H, W), None where unknown."""
 
 
+class Baseline(Protocol):
+    """Something that samples a batch of generations in another way."""
+
+    def __call__(self, module: GuidedGeneration) -> None:
+        """Sample `module.trajectory.generations` and record their images."""
+
+
+@torch.no_grad()
+def original(module: GuidedGeneration) -> None:
+    """Record what the chain makes of the initial draw, without optimising it."""
+    module.render(0)
+
+
 class GuidedGeneration(LightningModule):
     """Optimises the initial latent pairs of a batch of generations (DOODL).
 
@@ -82,6 +96,7 @@ class GuidedGeneration(LightningModule):
         verdict: says whether an image is what was asked for, if anybody can.
         optimizer: makes the optimiser from the parameters, by default `LatentSGD`.
         adjoint: how the gradient is taken through the chain.
+        baseline: what `predict` does; by default it samples without optimising.
         num_steps: denoising steps T.
         num_updates: optimiser updates of each generation.
         guidance_scale: classifier-free guidance w; 1 for none.
@@ -103,6 +118,7 @@ class GuidedGeneration(LightningModule):
         verdict: Any | None = None,  # noqa: ANN401  a Verdict; jsonargparse needs a class
         optimizer: Callable[[Iterable], Optimizer] | None = None,
         adjoint: Adjoint | None = None,
+        baseline: Any | None = None,  # noqa: ANN401  a Baseline, likewise
         num_steps: int = 50,
         num_updates: int = 50,
         guidance_scale: float = 7.5,
@@ -129,6 +145,7 @@ class GuidedGeneration(LightningModule):
             "guide": guide,
             "judge": judge,
             "verdict": verdict,
+            "baseline": baseline or original,
             "method": EDICT(mixing),
             "adjoint": adjoint or ReversibleAdjoint(),
         }
@@ -218,7 +235,7 @@ class GuidedGeneration(LightningModule):
         judge, which costs no call of the denoiser.
         """
         final = self.sampler.sample(self.latents, self.conditioning)
-        pixels = self._decode(final)
+        pixels = self.decode(final)
         self.look(batch, final, pixels[0])
         losses = self.losses(pixels, batch)
         self.diagnostics["loss"] = losses.detach()
@@ -244,18 +261,27 @@ class GuidedGeneration(LightningModule):
             for name, target in self.targets["guide"].items()
         }
         losses = self.guide(crops.flatten(0, 1), repeat(targets, count))
-        return self.views.reduce(losses.unflatten(0, (-1, count))).view(
-            pair, batch
-        ).mean(dim=0)
+        return (
+            self.views.reduce(losses.unflatten(0, (-1, count)))
+            .view(pair, batch)
+            .mean(dim=0)
+        )
 
     @torch.no_grad()
-    def look(self, update: int, final: Tensor, pixels: Tensor) -> None:
+    def look(
+        self,
+        update: int,
+        final: Tensor,
+        pixels: Tensor,
+        initial: Tensor | None = None,
+    ) -> None:
         """Score the full images of the first latents and record them.
 
         Args:
             update: how many updates the latents have had.
-            final: (2, B, C, h, w) the denoised pair.
+            final: (2, B, C, h, w) the denoised pair, or (1, ...) a single latent.
             pixels: (B, 3, H, W) its first latent's images.
+            initial: the noise that was denoised, by default the module's pair.
         """
         pixels, final = pixels.detach(), final.detach()
         whole = FullFrame()
@@ -268,9 +294,9 @@ class GuidedGeneration(LightningModule):
         spread = final[0].flatten(1).std(dim=1)
         self.rendering = Rendering(
             update=update,
-            latents=self.latents.detach().clone(),
+            latents=(self.latents if initial is None else initial).detach().clone(),
             pixels=pixels,
-            gap=pairs.gap(final) / spread,
+            gap=pairs.gap(final[[0, -1]]) / spread,
             guide=scores["guide"],
             judge=scores.get("judge"),
             verdicts=(
@@ -303,7 +329,7 @@ class GuidedGeneration(LightningModule):
     def render(self, update: int) -> None:
         """Sample, decode, score and record without a gradient."""
         final = self.sampler.sample(self.latents, self.conditioning)
-        self.look(update, final, self._decode(final[:1])[0])
+        self.look(update, final, self.decode(final[:1])[0])
 
     def stop(self, index: int, reason: str) -> None:
         """End the optimisation of one generation of the batch."""
@@ -314,9 +340,20 @@ class GuidedGeneration(LightningModule):
     def predict_step(self, batch: list[Generation], batch_idx: int) -> Trajectory:
         """Sample a batch of generations without optimising it."""
         self.begin(batch)
-        with torch.no_grad():
-            self.render(0)
+        self.held["baseline"](self)
         return self.trajectory
+
+    @torch.no_grad()
+    def record_ddim(self, latents: Tensor, update: int) -> None:
+        """Record diffusers' own DDIM images of single latents (1, B, C, h, w)."""
+        chain = Sampler(
+            self.model.schedule,
+            self.sampler.denoiser,
+            method=DDIM(),
+            num_steps=self.num_steps,
+        )
+        final = chain.sample(latents.to(self.device), self.conditioning)
+        self.look(update, final, self.decode(final)[0], latents)
 
     # Private ----------------------------------------------------------------------
 
@@ -325,7 +362,7 @@ class GuidedGeneration(LightningModule):
             [g.prompt for g in generations], [g.negative_prompt for g in generations]
         )
 
-    def _decode(self, final: Tensor) -> Tensor:
+    def decode(self, final: Tensor) -> Tensor:
         """Return pixels (k, B, 3, H, W) in [0, 1] of latents (k, B, C, h, w)."""
         images = self.model.decode(final.flatten(0, 1))
         return to_pixels(images).unflatten(0, final.shape[:2])

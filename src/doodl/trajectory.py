@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -54,11 +55,16 @@ class Trajectory:
 
     Args:
         generations: the batch.
+        selector: what makes an image the best: the `guide`'s score, or being the
+            `last`.
     """
 
-    selector = "guide"
-
-    def __init__(self, generations: Sequence[Generation]) -> None:
+    def __init__(
+        self,
+        generations: Sequence[Generation],
+        selector: Literal["guide", "last"] = "guide",
+    ) -> None:
+        self.selector = selector
         self.generations = list(generations)
         self.first: list[Snapshot | None] = [None] * len(self.generations)
         self.best: list[Snapshot | None] = [None] * len(self.generations)
@@ -87,7 +93,7 @@ class Trajectory:
             best = self.best[i]
             self.first[i] = self.first[i] or snapshot
             self.last[i] = snapshot
-            if best is None or score > best.guide:
+            if best is None or self.selector == "last" or score > best.guide:
                 self.best[i] = snapshot
 
     def ended(self, index: int) -> bool:

@@ -45,7 +45,9 @@ class AttributeTraining(Training):
         noise = 0.04 * torch.rand(64, 1, 1, 1, generator=generator)
         pixels = pixels + noise * torch.randn(pixels.shape, generator=generator)
         logits = split_logits(self.network(((pixels - 0.5) / 0.5).to(self.device)))
-        losses = {k: cross_entropy(v, labels[k].to(v.device)) for k, v in logits.items()}
+        losses = {
+            k: cross_entropy(v, labels[k].to(v.device)) for k, v in logits.items()
+        }
         self.log("kind", losses["second_kind"])
         return torch.stack(list(losses.values())).sum()
 

@@ -86,9 +86,7 @@ def _ground(scenes: Scenes, x: Tensor, y: Tensor) -> Tensor:
     return base * (1 + 0.08 * shade) + 0.012 * cloud
 
 
-def _object(
-    scenes: Scenes, slot: int, x: Tensor, y: Tensor
-) -> tuple[Tensor, Tensor]:
+def _object(scenes: Scenes, slot: int, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Return coverage (N, 1, 64, 64) and paint (N, 3, 64, 64) of one object."""
     centre, radius = scenes.centre[:, slot], scenes.radius[:, slot, None, None]
     dx = x - centre[:, 0, None, None]

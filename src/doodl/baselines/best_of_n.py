@@ -1,0 +1,45 @@
+"""Best of N: draw, look, keep the best."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from doodl import latents as pairs
+
+if TYPE_CHECKING:
+    from doodl.generation import GuidedGeneration
+
+CALLS_OF_AN_UPDATE = 6.8
+"""DDIM samples that cost as much as one exact EDICT update, in forward calls: two
+latents, and about 3.4 forward calls' arithmetic for each call and its gradient."""
+
+
+class BestOfN:
+    """N DDIM samples of different noise; the guide keeps the best.
+
+    The first is the generation's own seed, so that the original is among them.
+
+    Args:
+        samples: N; by default as many as cost what `updates` updates cost.
+        updates: of the optimisation that is compared with.
+    """
+
+    def __init__(self, samples: int | None = None, updates: int = 20) -> None:
+        if samples is not None and samples < 1:
+            raise ValueError(f"samples must be at least 1, received {samples}")
+        if updates < 1:
+            raise ValueError(f"updates must be at least 1, received {updates}")
+        self.samples = samples or round(CALLS_OF_AN_UPDATE * updates)
+
+    def __call__(self, module: GuidedGeneration) -> None:
+        """Record N samples of every generation of the module's batch."""
+        seeds = [g.seed for g in module.trajectory.generations]
+        module.record_ddim(pairs.draw(seeds, module.shape)[None], update=0)
+        for number in range(1, self.samples):
+            draws = [
+                torch.randn(module.shape, generator=pairs.stream(s, "draw", number))
+                for s in seeds
+            ]
+            module.record_ddim(torch.stack(draws)[None], update=number)

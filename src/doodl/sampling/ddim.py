@@ -1,0 +1,65 @@
+"""DDIM: the chain on a single latent, as diffusers samples it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from doodl.sampling.adjoints import State
+from doodl.sampling.schedule import Step
+
+
+@dataclass(frozen=True)
+class Denoise:
+    """Moves the latent by the prediction at itself:  z <- a z + b f(z, t).
+
+    Args:
+        a: factor of the latent.
+        b: factor of the prediction.
+        timestep: 0-d tensor on the latent's device.
+    """
+
+    a: float
+    b: float
+    timestep: Tensor
+    source: int = 0
+
+    def step(self, state: State, prediction: Tensor) -> State:
+        """Return  a z + b f."""
+        return (self.a * state[0] + self.b * prediction,)
+
+    def unstep(self, state: State, prediction: Tensor) -> State:
+        """Refuse: f was taken at the latent that the move has replaced."""
+        raise NotImplementedError(
+            "DDIM cannot be inverted exactly; use EDICT, or the direct or checkpoint "
+            "adjoint."
+        )
+
+    def pullback(self, grads: State) -> tuple[State, Tensor]:
+        """Transpose of `step` for a fixed prediction."""
+        return (self.a * grads[0],), self.b * grads[0]
+
+
+class DDIM:
+    """Deterministic sampling of one latent, `latents` of shape (1, B, C, h, w).
+
+    References:
+        Song, Meng, Ermon, Denoising Diffusion Implicit Models, arXiv 2010.02502.
+    """
+
+    def moves(
+        self,
+        steps: Sequence[Step],
+        *,
+        start: int = 0,
+        device: torch.device | str | None = None,
+    ) -> list[Denoise]:
+        """Return the moves of a chain; a step that changes nothing is left out."""
+        return [
+            Denoise(step.a, step.b, torch.tensor(step.t, device=device))
+            for step in steps[start:]
+            if step.b != 0 or step.a != 1
+        ]
