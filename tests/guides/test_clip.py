@@ -1,60 +1,18 @@
 import math
-import sys
 import warnings
-from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
 
 from doodl.data import Generation
 from doodl.guides.clip import CLIPText, spherical_distance
 
-SIZE, WIDTH, CONTEXT = 4, 6, 3
-MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
-
-
-class Network(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.image = nn.Linear(3 * SIZE * SIZE, WIDTH)
-        self.text = nn.EmbeddingBag(256, WIDTH)
-
-
-def fake_clip(model):
-    """A CLIP whose tokens are the first letters of words."""
-    torch.manual_seed(0)
-    network = Network().double()
-    return SimpleNamespace(
-        network=network,
-        image_size=SIZE,
-        mean=MEAN,
-        std=STD,
-        tokenize=lambda texts: torch.tensor(
-            [
-                [ord(w[0]) for w in (t.split() + ["_"] * CONTEXT)[:CONTEXT]]
-                for t in texts
-            ]
-        ),
-        cut=lambda text: " ".join(text.split()[CONTEXT:]),
-        encode_image=lambda pixels: network.image(pixels.flatten(1).tanh()),
-        encode_text=network.text,
-    )
-
 
 @pytest.fixture
-def guide(monkeypatch):
-    pretrained = ModuleType("doodl.pretrained")
-    pretrained.load_clip = fake_clip
-    monkeypatch.setitem(sys.modules, "doodl.pretrained", pretrained)
+def guide(clips):
     guide = CLIPText("fake")
     guide.load()
     return guide
-
-
-@pytest.fixture
-def pixels(generator):
-    return torch.rand(2, 3, SIZE, SIZE, generator=generator, dtype=torch.float64)
 
 
 GENERATIONS = [Generation("a cat", 0), Generation("red dog", 1)]
@@ -92,7 +50,7 @@ def test_gradient_equals_finite_differences(guide, pixels):
 
 def test_the_loss_compares_the_picture_with_the_prompt(guide, pixels):
     network = guide.clip.network
-    mean, std = (torch.tensor(c).view(3, 1, 1) for c in (MEAN, STD))
+    mean, std = guide.mean, guide.std
     image = network.image(((pixels - mean) / std).flatten(1).tanh())
     words = torch.tensor([[ord("a"), ord("c"), ord("_")], [ord("r"), ord("d"), 95]])
     angle = torch.cosine_similarity(image, network.text(words)).acos()
@@ -115,7 +73,7 @@ def test_the_most_particular_text_is_the_target(guide):
 
 
 def test_the_network_is_frozen_and_its_size_known_after_loading(guide):
-    assert guide.input_size == SIZE
+    assert guide.input_size == 4
     assert not any(p.requires_grad for p in guide.parameters())
     assert not guide.train().network.training
     assert not guide.prepare(GENERATIONS)["embedding"].requires_grad

@@ -1,4 +1,4 @@
-"""CLIP text guidance: the angle between a picture and what it should show."""
+"""CLIP guidance: the angle between a picture and what it should show."""
 
 from __future__ import annotations
 
@@ -36,35 +36,32 @@ def spherical_distance(u: Tensor, v: Tensor) -> Tensor:
     return 2 * half.clamp(max=1 - torch.finfo(half.dtype).eps).arcsin().square()
 
 
-class CLIPText(Guide):
-    """Squared great-circle distance between a picture's and a text's embedding.
+class ClipGuide(Guide):
+    """A guide that sees through a CLIP.
 
-    The text is the generation's own guide prompt, else this guide's, else the prompt.
+    Its loss is the squared great-circle distance between a picture's embedding and
+    its target "embedding", which `prepare` of a subclass gives; its score is their
+    cosine similarity.
 
     Args:
         model: name or folder of the CLIP.
-        guide_prompt: text that all pictures are guided to, if not their own prompts.
 
     Raises:
-        ValueError: `model` or `guide_prompt` is blank.
+        ValueError: `model` is blank.
     """
 
     network: nn.Module
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: str, *, guide_prompt: str | None = None) -> None:
+    def __init__(self, model: str) -> None:
         super().__init__()
         if not model.strip():
             raise ValueError(
                 "Expected the name or the folder of a CLIP, received a blank."
             )
-        if guide_prompt is not None and not guide_prompt.strip():
-            raise ValueError("Expected a guide_prompt, received a blank; leave it out.")
         self.model = model
-        self.guide_prompt = guide_prompt
         self.clip: Clip | None = None
-        self._quoted: set[str] = set()
 
     @override
     def load(self, device: torch.device | str = "cpu") -> None:
@@ -79,17 +76,12 @@ class CLIPText(Guide):
         self.to(device)
 
     @override
-    def prepare(self, generations: Sequence[Generation]) -> dict[str, Tensor]:
-        texts = [g.guide_prompt or self.guide_prompt or g.prompt for g in generations]
-        return {"embedding": self.embed_texts(texts)}
-
-    @override
     def forward(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         return spherical_distance(self.embed(pixels), targets["embedding"])
 
     @override
     def score(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """Cosine similarity of picture and text, (N,) in [-1, 1]."""
+        """Cosine similarity of picture and target, (N,) in [-1, 1]."""
         return (self.embed(pixels) * targets["embedding"]).sum(-1)
 
     def embed(self, pixels: Tensor) -> Tensor:
@@ -105,7 +97,42 @@ class CLIPText(Guide):
                 f"received {tuple(pixels.shape)}; resize them first."
             )
         normalised = (pixels - self.mean) / self.std
-        return _unit(clip.encode_image(normalised.to(self._weight().dtype)))
+        return unit(clip.encode_image(normalised.to(self._weight().dtype)))
+
+    def _loaded(self) -> Clip:
+        if self.clip is None:
+            raise RuntimeError("The guide has no network yet; call load() first.")
+        return self.clip
+
+    def _weight(self) -> Tensor:
+        """Any weight of the network: it knows the device and the precision."""
+        return next(self.network.parameters())
+
+
+class CLIPText(ClipGuide):
+    """Squared great-circle distance between a picture's and a text's embedding.
+
+    The text is the generation's own guide prompt, else this guide's, else the prompt.
+
+    Args:
+        model: name or folder of the CLIP.
+        guide_prompt: text that all pictures are guided to, if not their own prompts.
+
+    Raises:
+        ValueError: `model` or `guide_prompt` is blank.
+    """
+
+    def __init__(self, model: str, *, guide_prompt: str | None = None) -> None:
+        super().__init__(model)
+        if guide_prompt is not None and not guide_prompt.strip():
+            raise ValueError("Expected a guide_prompt, received a blank; leave it out.")
+        self.guide_prompt = guide_prompt
+        self._quoted: set[str] = set()
+
+    @override
+    def prepare(self, generations: Sequence[Generation]) -> dict[str, Tensor]:
+        texts = [g.guide_prompt or self.guide_prompt or g.prompt for g in generations]
+        return {"embedding": self.embed_texts(texts)}
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
@@ -120,19 +147,10 @@ class CLIPText(Guide):
                     f"'{tail}' is cut.",
                     stacklevel=2,
                 )
-        return _unit(clip.encode_text(clip.tokenize(texts).to(self._weight().device)))
-
-    def _loaded(self) -> Clip:
-        if self.clip is None:
-            raise RuntimeError("The guide has no network yet; call load() first.")
-        return self.clip
-
-    def _weight(self) -> Tensor:
-        """Any weight of the network: it knows the device and the precision."""
-        return next(self.network.parameters())
+        return unit(clip.encode_text(clip.tokenize(texts).to(self._weight().device)))
 
 
-def _unit(embeddings: Tensor) -> Tensor:
+def unit(embeddings: Tensor) -> Tensor:
     """Length 1, in 32 bits at least: near the target 16 are too coarse for an angle."""
     dtype = torch.promote_types(embeddings.dtype, torch.float32)
     return F.normalize(embeddings.to(dtype), dim=-1)
