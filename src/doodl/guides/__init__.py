@@ -3,6 +3,7 @@
 from doodl.guides.base import Guide
 from doodl.guides.clip import CLIPText
 from doodl.guides.clip_image import CLIPImage
+from doodl.guides.ensemble import Ensemble
 from doodl.guides.symmetry import Symmetry
 
-__all__ = ["CLIPImage", "CLIPText", "Guide", "Symmetry"]
+__all__ = ["CLIPImage", "CLIPText", "Ensemble", "Guide", "Symmetry"]
