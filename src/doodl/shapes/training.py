@@ -10,6 +10,7 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch.nn import Parameter
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
@@ -43,13 +44,16 @@ class Training(LightningModule):
         progress = min(step / self.steps, 1)
         return min(step / 100, 1) * (0.5 * (1 + math.cos(math.pi * progress)) + 0.01)
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW and its schedule."""
         optimizer = AdamW(
             self.trained(), lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01
         )
-        schedule = {"scheduler": LambdaLR(optimizer, self.rate), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        schedule = LambdaLR(optimizer, self.rate)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
 
 
 def fit(training: Training, folder: Path, *, threads: int = 1) -> None:
@@ -76,7 +80,10 @@ def fit(training: Training, folder: Path, *, threads: int = 1) -> None:
         enable_model_summary=False,
     )
     last = folder / "last.ckpt"
-    data = DataLoader(range(training.steps), batch_size=None)  # type: ignore[arg-type]
+    data: DataLoader[int] = DataLoader(
+        range(training.steps),  # type: ignore[arg-type]
+        batch_size=None,
+    )
     trainer.fit(
         training, data, ckpt_path=last if last.exists() else None, weights_only=False
     )
