@@ -1,4 +1,4 @@
-"""The shapes world's vocabulary: a byte-level BPE in which each word is one token."""
+"""The shapes world's vocabulary: a byte-level BPE that knows the captions' words."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ CONTEXT = 20
 def make_tokenizer() -> CLIPTokenizer:
     """Return a CLIP tokenizer whose merges spell the words of the captions.
 
-    Any other text is cut into bytes, so every prompt has tokens. Padding is token 0,
-    which leaves the end token the largest number of a caption, and the only one.
+    Nearly every word is one token. Any other text is cut into bytes, so every prompt
+    has tokens. Padding is token 0, which leaves the end token the largest number of a
+    caption, and the only one.
     """
     from transformers import CLIPTokenizer
     from transformers.convert_slow_tokenizer import bytes_to_unicode

@@ -1,0 +1,25 @@
+"""One-step guidance: the formulas, and that strength 0 is plain DDIM."""
+
+import pytest
+import torch
+
+from doodl.baselines.one_step import OneStep, split
+from doodl.sampling.schedule import Schedule
+
+SCHEDULE = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+def test_noise_and_clean_latent_make_the_noisy_one(kind, generator):
+    config = {**SCHEDULE, "prediction_type": kind}
+    step = Schedule.from_config(config).steps(10)[3]
+    z, raw = torch.randn(2, 1, 3, 4, 4, generator=generator, dtype=torch.float64)
+    noise, clean = split(step, z, raw, kind)
+    torch.testing.assert_close(step.alpha_t * clean + step.sigma_t * noise, z)
+    if kind == "epsilon":
+        assert noise is raw
+
+
+def test_a_bad_strength_is_refused():
+    with pytest.raises(ValueError, match="strength must be 0 or more"):
+        OneStep(float("nan"))
