@@ -1,9 +1,10 @@
 """Guides: frozen networks, or plain formulas, and the losses they make of pixels."""
 
 from doodl.guides.base import Guide
+from doodl.guides.classifier import Classifier
 from doodl.guides.clip import CLIPText
 from doodl.guides.clip_image import CLIPImage
 from doodl.guides.ensemble import Ensemble
 from doodl.guides.symmetry import Symmetry
 
-__all__ = ["CLIPImage", "CLIPText", "Ensemble", "Guide", "Symmetry"]
+__all__ = ["CLIPImage", "CLIPText", "Classifier", "Ensemble", "Guide", "Symmetry"]

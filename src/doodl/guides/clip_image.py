@@ -36,17 +36,7 @@ class CLIPImage(ClipGuide):
 
     def __init__(self, model: str, images: list[str]) -> None:
         super().__init__(model)
-        if isinstance(images, str):
-            raise ValueError(
-                f"Expected a list of images, received '{images}'; put it in a list."
-            )
-        if not images:
-            raise ValueError(
-                "Expected at least one reference image, received an empty list; "
-                "add the path of a file."
-            )
-        for path in images:
-            files.load(path)  # refuses a file that is no picture
+        check_images(images)
         self.images = list(images)
 
     @override
@@ -54,7 +44,7 @@ class CLIPImage(ClipGuide):
         if self.clip is None:
             super().load()
             squares = [
-                resize(centre_square(files.load(path))[None], self.clip.image_size)
+                resize(centre_square(files.load(path))[None], self._loaded().image_size)
                 for path in self.images
             ]
             self.register_buffer("references", torch.cat(squares))
@@ -70,6 +60,25 @@ class CLIPImage(ClipGuide):
     def embed_mean(self, pixels: Tensor) -> Tensor:
         """Unit embedding (D,) of several pictures (K, 3, input_size, input_size)."""
         return unit(self.embed(pixels).mean(dim=0))
+
+
+def check_images(paths: Sequence[str]) -> None:
+    """Refuse a list of references that is empty or holds a file that is no picture.
+
+    Raises:
+        ValueError: in each of these cases, naming the file.
+    """
+    if isinstance(paths, str):
+        raise ValueError(
+            f"Expected a list of images, received '{paths}'; put it in a list."
+        )
+    if not paths:
+        raise ValueError(
+            "Expected at least one reference image, received an empty list; "
+            "add the path of a file."
+        )
+    for path in paths:
+        files.load(path)
 
 
 def centre_square(pixels: Tensor) -> Tensor:

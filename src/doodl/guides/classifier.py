@@ -1,0 +1,207 @@
+"""Classifier guidance: toward a class that the text encoder may not know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from typing_extensions import override
+
+from doodl.data import Generation
+from doodl.guides.base import Guide, freeze
+from doodl.guides.labels import find_class, read_labels
+
+
+class Classifier(Guide):
+    """Cross-entropy of a classifier toward one class.
+
+    `cross_entropy`: -log softmax(logits) of the class. `bce`: binary cross-entropy
+    of every class's sigmoid with 1 for the class and 0 for the others, averaged over
+    classes.
+
+    Args:
+        model: timm classifier: `shapes/NAME`, a folder, a hub id or timm's own name;
+            or any module from normalised pixels (N, 3, s, s) to logits (N, C).
+        target: class to show, by index from 0 or by name.
+        labels: file of class names: one a line, or JSON, a list or a mapping between
+            names and indices; by default `labels.txt` in the model's folder.
+        loss: `cross_entropy` or, as in the paper, `bce`.
+        checkpoint: file of a state dict for timm's architecture `model`.
+        input_size: side s of the picture; by default from timm's data config, as
+            `mean` and `std` are. A module needs all three.
+        mean: of the input's three channels, for pixels in [0, 1].
+        std: likewise.
+
+    Raises:
+        ValueError: a blank model, a class that is not among the labels, labels that
+            cannot be read, or incomplete input settings.
+    """
+
+    network: nn.Module
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        model: str | nn.Module,
+        target: str | int,
+        labels: str | None = None,
+        *,
+        loss: Literal["cross_entropy", "bce"] = "cross_entropy",
+        checkpoint: str | None = None,
+        input_size: int | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        check_input(model, checkpoint, input_size, mean, std)
+        if loss not in ("cross_entropy", "bce"):
+            raise ValueError(
+                f"Expected the loss cross_entropy or bce, received '{loss}'."
+            )
+        file = _beside(model) if labels is None else Path(labels)
+        self.names = {} if file is None else read_labels(file)
+        self.target = find_class(target, self.names)
+        self.loss = loss
+        self.source = (model, checkpoint)
+        self.input_size = input_size
+        self.statistics = (mean, std)
+        self.loaded = False
+
+    @override
+    def load(self, device: torch.device | str = "cpu") -> None:
+        fresh = not self.loaded
+        if fresh:
+            self._load_network()
+        self.to(device)
+        if fresh:
+            self._check_classes()
+
+    @override
+    def prepare(self, generations: Sequence[Generation]) -> dict[str, Tensor]:
+        device = self._loaded().mean.device
+        return {"class": torch.full((len(generations),), self.target, device=device)}
+
+    @override
+    def forward(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        logits, classes = self.logits(pixels), targets["class"]
+        if self.loss == "cross_entropy":
+            return F.cross_entropy(logits, classes, reduction="none")
+        truth = F.one_hot(classes, logits.shape[1]).to(logits)
+        losses = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        return losses.mean(dim=1)
+
+    @override
+    def score(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """Probability of the class, (N,): softmax, or sigmoid with `bce`."""
+        logits = self.logits(pixels)
+        ce = self.loss == "cross_entropy"
+        chances = logits.softmax(dim=1) if ce else logits.sigmoid()
+        return chances.gather(1, targets["class"][:, None])[:, 0]
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """(N, C), in 32 bits at least, of pixels (N, 3, input_size, input_size).
+
+        Raises:
+            ValueError: pixels of another shape.
+        """
+        size = self._loaded().input_size
+        if pixels.shape[1:] != (3, size, size):
+            raise ValueError(
+                f"Expected pixels (N, 3, {size}, {size}) for this classifier, "
+                f"received {tuple(pixels.shape)}; resize them first."
+            )
+        normalised = (pixels - self.mean) / self.std
+        weight = next(self.network.parameters(), normalised)
+        logits = self.network(normalised.to(weight.dtype))
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+    def _load_network(self) -> None:
+        model, checkpoint = self.source
+        mean, std = self.statistics
+        if isinstance(model, str):
+            from doodl.pretrained import load_classifier
+
+            parts = load_classifier(model, checkpoint=checkpoint)
+            model, mean, std = parts.network, mean or parts.mean, std or parts.std
+            self.input_size = self.input_size or parts.image_size
+        self.network, self.loaded = freeze(model), True
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
+
+    @torch.no_grad()
+    def _check_classes(self) -> None:
+        """Look at a grey picture, to compare the logits with labels and target."""
+        size = self.input_size or 0
+        logits = self.logits(self.mean.new_full((1, 3, size, size), 0.5))
+        if logits.ndim != 2 or not logits.shape[1]:
+            raise ValueError(
+                f"Expected logits (N, classes), received {tuple(logits.shape)} for "
+                "one picture; give a network that ends in a classifier."
+            )
+        count = logits.shape[1]
+        if self.names and len(self.names) != count:
+            raise ValueError(
+                f"Expected a label for each of the classifier's {count} classes, "
+                f"received {len(self.names)}; give the labels it was trained with."
+            )
+        if self.target >= count:
+            raise ValueError(
+                f"Expected a target from 0 to {count - 1}, the classes of this "
+                f"classifier, received {self.target}."
+            )
+
+    def _loaded(self) -> Classifier:
+        if not self.loaded:
+            raise RuntimeError("The guide has no network yet; call load() first.")
+        return self
+
+
+def check_input(
+    model: str | nn.Module,
+    checkpoint: str | None,
+    input_size: int | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+) -> None:
+    """Refuse a model, or a description of its input, that cannot be used.
+
+    Raises:
+        ValueError: a blank name; a module with a checkpoint, or without all of the
+            input settings; a setting out of range.
+    """
+    if isinstance(model, nn.Module):
+        if checkpoint is not None:
+            raise ValueError(
+                "A checkpoint is for timm's architectures; load it into the module."
+            )
+        if input_size is None or mean is None or std is None:
+            raise ValueError(
+                "Expected input_size, mean and std with a classifier that is a module; "
+                "nothing else says what pictures it takes."
+            )
+    elif not model.strip():
+        raise ValueError("Expected the name of a classifier, received a blank.")
+    if input_size is not None and input_size < 1:
+        raise ValueError(
+            f"Expected an input_size of at least 1, received {input_size}."
+        )
+    for name, values in (("mean", mean), ("std", std)):
+        if values is not None and len(values) != 3:
+            raise ValueError(f"Expected a {name} of 3 channels, received {values}.")
+    if std is not None and not min(std) > 0:
+        raise ValueError(f"Expected a std above 0, received {std}.")
+
+
+def _beside(model: str | nn.Module) -> Path | None:
+    """The label file in the model's folder, where there is one."""
+    if isinstance(model, nn.Module):
+        return None
+    from doodl.pretrained import locate
+
+    file = Path(locate(model, "config.json"), "labels.txt")
+    return file if file.is_file() else None

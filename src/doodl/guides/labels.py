@@ -1,0 +1,93 @@
+"""Labels: what the classes of a classifier are called."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+def find_class(target: str | int, names: Mapping[int, str]) -> int:
+    """Index of a class that is given by index or by name.
+
+    Raises:
+        ValueError: no such name, several of it, or an index that is negative or has
+            no name where there are names.
+    """
+    if isinstance(target, str):
+        found = [index for index, name in names.items() if name == target]
+        if len(found) > 1:
+            raise ValueError(
+                f"The labels have '{target}' {len(found)} times, as classes "
+                f"{', '.join(map(str, found))}; give the index as target."
+            )
+        if found:
+            return found[0]
+        if not target.isdecimal():
+            raise ValueError(_unknown(target, list(names.values())))
+        target = int(target)
+    if target < 0 or (names and target > max(names)):
+        raise ValueError(
+            f"Expected a target of 0 or more, received {target}."
+            if not names
+            else f"Expected a target from 0 to {max(names)}, the classes of the "
+            f"labels, received {target}."
+        )
+    return target
+
+
+def read_labels(path: Path) -> dict[int, str]:
+    """Names of classes by index, from a text or JSON file.
+
+    Raises:
+        ValueError: the file is missing, empty, or neither kind.
+    """
+    if not path.is_file():
+        raise ValueError(f"There is no label file at '{path}'; give a file of names.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        names = (
+            _from_json(json.loads(text))
+            if path.suffix == ".json"
+            else dict(enumerate(line.strip() for line in text.strip().splitlines()))
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"Expected one name a line, or a JSON list or mapping, in the label file "
+            f"'{path}': {error}."
+        ) from error
+    if not names:
+        raise ValueError(f"Expected at least one name in '{path}', found none.")
+    return names
+
+
+def _from_json(content: object) -> dict[int, str]:
+    """A list of names, `{index: name}` or `{name: index}`."""
+    if isinstance(content, list):
+        pairs = list(enumerate(content))
+    elif isinstance(content, dict):
+        inverse = all(isinstance(value, int) for value in content.values())
+        pairs = [(int(v), k) if inverse else (int(k), v) for k, v in content.items()]
+    else:
+        raise ValueError(f"it holds a {type(content).__name__}")
+    for index, name in pairs:
+        if not isinstance(name, str) or index < 0:
+            raise ValueError(f"it gives class {index} the name {name!r}")
+    return dict(pairs)
+
+
+def _unknown(target: str, names: Sequence[str]) -> str:
+    if not names:
+        return (
+            f"Expected the target as an index, received '{target}'; give a file of "
+            "labels to choose it by name."
+        )
+    by_lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(target.lower(), by_lower, n=3)
+    examples = [by_lower[name] for name in close] or names[:3]
+    return (
+        f"No class is named '{target}' among {len(names)} labels; "
+        f"{'did you mean' if close else 'the first are'} "
+        f"{', '.join(repr(name) for name in examples)}{'?' if close else '.'}"
+    )
