@@ -1,5 +1,6 @@
 """Guides: frozen networks, or plain formulas, and the losses they make of pixels."""
 
+from doodl.guides.aesthetic import Aesthetic
 from doodl.guides.base import Guide
 from doodl.guides.classifier import Classifier
 from doodl.guides.clip import CLIPText
@@ -7,4 +8,12 @@ from doodl.guides.clip_image import CLIPImage
 from doodl.guides.ensemble import Ensemble
 from doodl.guides.symmetry import Symmetry
 
-__all__ = ["CLIPImage", "CLIPText", "Classifier", "Ensemble", "Guide", "Symmetry"]
+__all__ = [
+    "Aesthetic",
+    "CLIPImage",
+    "CLIPText",
+    "Classifier",
+    "Ensemble",
+    "Guide",
+    "Symmetry",
+]

@@ -1,0 +1,150 @@
+"""Aesthetic guidance: toward pictures that people rate highly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from typing_extensions import override
+
+from doodl.guides.clip import ClipGuide
+
+LOWEST, HIGHEST = 1.0, 10.0
+"""Ends of the scale on which people rated."""
+
+
+class Aesthetic(ClipGuide):
+    """Distance of a picture's predicted rating from a target:  |target - w u - b|.
+
+    u is the unit embedding; without a target the loss is minus the rating. The loss
+    takes the rating as predicted, the score clips it to [1, 10]: a clipped one would
+    have no gradient outside.
+
+    Args:
+        model: name or folder of the CLIP that the head was trained on.
+        head: file of the linear head, `weight` (1, D) and `bias` (1,), as
+            `.safetensors` or as a torch file of tensors only; or a folder, or
+            `shapes/NAME`, with a `model.safetensors`.
+        target: rating to reach; None for the highest possible.
+
+    Raises:
+        ValueError: `model` is blank, `head` cannot be read, or `target` is not finite.
+
+    References:
+        LAION-AI, aesthetic-predictor: `sa_0_4_vit_b_32_linear.pth` and others.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, model: str, head: str, target: float | None = 10.0) -> None:
+        super().__init__(model)
+        if target is not None and not math.isfinite(target):
+            raise ValueError(
+                f"Expected a finite target rating, received {target}; None for the "
+                "highest possible."
+            )
+        weight, bias = read_head(_file(head))
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+        self.head, self.target = head, target
+
+    @override
+    def load(self, device: torch.device | str = "cpu") -> None:
+        fresh = self.clip is None
+        super().load(device)
+        if fresh:
+            self._check_width()
+
+    @override
+    def forward(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        ratings = self.rate(pixels)
+        return -ratings if self.target is None else (self.target - ratings).abs()
+
+    @override
+    def score(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """The predicted rating, (N,) in [1, 10]."""
+        return self.rate(pixels).clamp(LOWEST, HIGHEST)
+
+    def rate(self, pixels: Tensor) -> Tensor:
+        """Predicted ratings (N,), unclipped, of (N, 3, input_size, input_size)."""
+        embeddings = self.embed(pixels)
+        head = self.weight.to(embeddings.dtype), self.bias.to(embeddings.dtype)
+        return F.linear(embeddings, *head)[:, 0]
+
+    @torch.no_grad()
+    def _check_width(self) -> None:
+        """Look at a grey picture, to compare its embedding with the head."""
+        size = self._loaded().image_size
+        width = self.embed(self.mean.new_full((1, 3, size, size), 0.5)).shape[1]
+        if self.weight.shape[1] != width:
+            raise ValueError(
+                f"The head '{self.head}' is for embeddings of width "
+                f"{self.weight.shape[1]}, but those of '{self.model}' have {width}; "
+                "give the head that was trained on this CLIP."
+            )
+
+
+def read_head(path: Path) -> tuple[Tensor, Tensor]:
+    """Weight (1, D) and bias (1,) of a linear head, in float32.
+
+    Raises:
+        ValueError: the file is missing, holds more than tensors, or another head.
+    """
+    if not path.is_file():
+        raise ValueError(f"There is no head at '{path}'; give the path of a file.")
+    tensors = _read_tensors(path)
+    weight, bias = tensors.get("weight"), tensors.get("bias")
+    if weight is None or bias is None or len(tensors) != 2:
+        raise ValueError(
+            f"Expected a linear head, weight and bias, in '{path}', found "
+            f"{', '.join(sorted(map(str, tensors))[:4]) or 'nothing'}."
+        )
+    if weight.ndim != 2 or len(weight) != 1 or bias.shape != (1,):
+        raise ValueError(
+            f"Expected a head with weight (1, D) and bias (1,) in '{path}', found "
+            f"{tuple(weight.shape)} and {tuple(bias.shape)}."
+        )
+    weight, bias = weight.float(), bias.float()
+    if not (weight.isfinite().all() and bias.isfinite().all()):
+        raise ValueError(f"Expected finite numbers in the head '{path}', found others.")
+    return weight, bias
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    """What a file of named tensors holds; nothing in it is ever executed."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a foreign file may raise anything
+        raise ValueError(
+            f"Expected a safetensors file or a torch file of tensors only, found "
+            f"another at '{path}'."
+        ) from error
+    named = isinstance(tensors, dict) and all(
+        isinstance(value, Tensor) for value in tensors.values()
+    )
+    if not named:
+        raise ValueError(
+            f"Expected named tensors in '{path}', found other content; save the "
+            "head's state_dict."
+        )
+    return tensors
+
+
+def _file(head: str) -> Path:
+    """The file that a head's name stands for."""
+    from doodl.pretrained import locate
+
+    if not head.strip():
+        raise ValueError("Expected the file of a head, received a blank.")
+    if head.startswith("shapes/") or Path(head).is_dir():
+        return Path(locate(head, "model.safetensors"), "model.safetensors")
+    return Path(head).expanduser()
