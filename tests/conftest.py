@@ -1,7 +1,21 @@
-"""What all tests share: one thread, and randomness that is handed in."""
+"""What all tests share: one thread, handed-in randomness, and a world of tiny networks.
+
+`world` has the layout of the package's own weights and the true architectures, with
+random weights and 32 px pictures.
+"""
+
+import json
+import os
+from dataclasses import dataclass, field
 
 import pytest
 import torch
+
+# No test asks the network for anything; the hub's client reads this when imported.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+TINY = 32
+"""Side of the tiny world's pictures, in pixels."""
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -14,3 +28,192 @@ def _one_thread():
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """A folder with `pipeline`, `guide`, `judge` and `attributes`."""
+    folder = tmp_path_factory.mktemp("world")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        _pipeline().save_pretrained(folder / "pipeline")
+        _save_clip(folder / "guide", width=8)
+        _save_clip(folder / "judge", width=16)
+        _save_attributes(folder / "attributes")
+    return folder
+
+
+@pytest.fixture
+def shapes(world, monkeypatch):
+    """Lets `shapes` name the tiny world."""
+    monkeypatch.setattr("doodl.pretrained.SHAPES", world)
+    return world
+
+
+@pytest.fixture(scope="session")
+def model(world):
+    """The tiny pipeline, loaded once; it is frozen, so tests can share it."""
+    from doodl.pretrained import TextToImage
+
+    return TextToImage.load(str(world / "pipeline"))
+
+
+@pytest.fixture
+def counted(model, monkeypatch):
+    """Counts the calls of the U-Net: sizes of their batches, `grad` and without."""
+    calls = Calls()
+    network = model.unet.forward
+
+    def forward(z, *args, **kwargs):
+        (calls.grad if torch.is_grad_enabled() else calls.no_grad).append(len(z))
+        return network(z, *args, **kwargs)
+
+    monkeypatch.setattr(model.unet, "forward", forward)
+    return calls
+
+
+@dataclass
+class Calls:
+    grad: list[int] = field(default_factory=list)
+    no_grad: list[int] = field(default_factory=list)
+
+
+@pytest.fixture
+def fit(model, monkeypatch, tmp_path):
+    """Runs `fit` or `predict` of tiny generations; returns the module.
+
+    Keywords are the module's, except those of the data, the trainer and callbacks.
+    """
+    from lightning import Callback, Trainer
+
+    from doodl.data import PromptsAndSeeds
+    from doodl.generation import GuidedGeneration
+    from doodl.guides import Symmetry
+
+    monkeypatch.setattr("doodl.pretrained.TextToImage.load", lambda *args: model)
+
+    class Keep(Callback):
+        """Keeps each batch's trajectory and every rendering, in order."""
+
+        def on_fit_start(self, trainer, pl_module):
+            pl_module.kept, pl_module.renderings = [], []
+
+        def on_train_batch_end(self, trainer, pl_module, *args):
+            pl_module.renderings.append(pl_module.rendering)
+
+        def on_train_epoch_end(self, trainer, pl_module):
+            pl_module.kept.append(pl_module.trajectory)
+            if pl_module.rendering is not pl_module.renderings[-1]:
+                pl_module.renderings.append(pl_module.rendering)
+
+    def run(
+        prompts=("a red circle", "a blue star"),
+        seeds=(0,),
+        *,
+        batch_size=4,
+        callbacks=(),
+        trainer=None,
+        stage="fit",
+        module=None,
+        **settings,
+    ):
+        defaults = {"num_steps": 2, "num_updates": 2, "mixing": 0.8}
+        guide = settings.pop("guide", None) or Symmetry()
+        module = module or GuidedGeneration("tiny", guide, **defaults | settings)
+        data = PromptsAndSeeds(list(prompts), seeds=list(seeds), batch_size=batch_size)
+        runner = Trainer(
+            **{"inference_mode": False, **QUIET, **(trainer or {})},
+            default_root_dir=tmp_path,
+            callbacks=[*callbacks, Keep()],
+        )
+        predicted = getattr(runner, stage)(module, datamodule=data)
+        module.kept = predicted or module.kept
+        return module
+
+    return run
+
+
+QUIET = {
+    "accelerator": "cpu",
+    "devices": 1,
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_model_summary": False,
+    "enable_progress_bar": False,
+}
+
+
+def _pipeline():
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from doodl.shapes.diffusion import make_pipeline
+    from doodl.shapes.tokenizer import CONTEXT, make_tokenizer
+
+    tokenizer = make_tokenizer()
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(8, 8, 8),
+        layers_per_block=1,
+        norm_num_groups=4,
+        sample_size=TINY,
+        scaling_factor=0.7,
+        mid_block_add_attention=False,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=TINY // 4,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=16,
+        attention_head_dim=4,
+        norm_num_groups=4,
+    )
+    encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            intermediate_size=32,
+            projection_dim=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_position_embeddings=CONTEXT,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    return make_pipeline(vae, unet, encoder)
+
+
+def _save_clip(folder, *, width):
+    from open_clip.model import CLIP
+
+    from doodl.shapes.contrastive import clip_config, save_clip
+
+    vision = {"layers": 1, "width": width, "head_width": 8, "patch_size": 8}
+    config = clip_config({**vision, "image_size": TINY}, width=16, layers=1)
+    config["preprocess_cfg"]["size"] = TINY
+    parts = config["model_cfg"]
+    clip = CLIP(parts["embed_dim"], parts["vision_cfg"], parts["text_cfg"])
+    save_clip(clip, config, folder)
+
+
+def _save_attributes(folder):
+    import timm
+    from safetensors.torch import save_file
+
+    from doodl.shapes.attributes import NUM_LOGITS
+
+    name = "test_resnet"
+    network = timm.create_model(name, num_classes=NUM_LOGITS)
+    folder.mkdir()
+    save_file(network.state_dict(), folder / "model.safetensors")
+    config = {"architecture": name, "num_classes": NUM_LOGITS}
+    config["pretrained_cfg"] = {
+        "input_size": [3, TINY, TINY],
+        "num_classes": NUM_LOGITS,
+    }
+    (folder / "config.json").write_text(json.dumps(config))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
-from lightning import LightningModule
+from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from doodl import latents as pairs
 from doodl.data import Generation
-from doodl.guides.base import Guide, repeat
+from doodl.guides.base import Guide, freeze, repeat
 from doodl.guides.cutouts import full_frame
 from doodl.images import to_pixels
 from doodl.optimizer import LatentSGD
@@ -24,7 +25,7 @@ from doodl.sampling.edict import EDICT
 from doodl.sampling.sampler import Sampler
 from doodl.trajectory import Rendering, Trajectory
 
-CORRUPT_GAP = 0.5
+CORRUPT_GAP = 0.25
 """A mean distance of the final latents, in standard deviations, that shows."""
 
 
@@ -156,6 +157,7 @@ class GuidedGeneration(LightningModule):
         self.trajectory = Trajectory([])
         self.rendering: Rendering | None = None
         self.diagnostics: dict[str, Tensor] = {}
+        self._warned = False
 
     # What is held -----------------------------------------------------------------
 
@@ -176,6 +178,8 @@ class GuidedGeneration(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Load the networks onto the device of this process and plan the epochs."""
+        refuse_gradient_settings(self.trainer)
+        self._warned = False
         device = self.trainer.strategy.root_device
         if "model" not in self.held:
             self.held["model"] = TextToImage.load(self.pretrained, device)
@@ -191,6 +195,8 @@ class GuidedGeneration(LightningModule):
             for name in ("guide", "judge", "verdict"):
                 if self.held[name] is not None:
                     self.held[name].load(device)
+                if isinstance(self.held[name], nn.Module):
+                    freeze(self.held[name])
         if stage == "fit":
             self.batches = self.trainer.datamodule.assigned(
                 self.trainer.global_rank, self.trainer.world_size
@@ -304,6 +310,7 @@ class GuidedGeneration(LightningModule):
             ),
         )
         self._refuse_non_finite(self.rendering.guide, "the image's score")
+        self._warn_of_gap(self.rendering.gap)
         self.trajectory.record(self.rendering)
 
     def on_before_optimizer_step(self, optimizer: LatentSGD) -> None:
@@ -368,14 +375,43 @@ class GuidedGeneration(LightningModule):
         return to_pixels(images).unflatten(0, final.shape[:2])
 
     def _optimizer(self) -> LatentSGD:
-        optimizer = self.optimizers(use_pl_optimizer=False)
-        return optimizer  # type: ignore[return-value]
+        return self.optimizers(use_pl_optimizer=False)  # type: ignore[return-value]
 
     def _predict(self, z: Tensor, timestep: Tensor, **conditioning: Tensor) -> Tensor:
         raise NotImplementedError
+
+    def _warn_of_gap(self, gap: Tensor) -> None:
+        """Say once that the two latents of a pair have drifted apart."""
+        widest = gap.max().item()
+        if widest > CORRUPT_GAP and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"The two latents of a pair end {widest:.2f} standard deviations "
+                f"apart, which corrupts the image: mixing {self.mixing:g} is too much "
+                f"for num_steps {self.num_steps}; lower mixing or take more steps.",
+                stacklevel=2,
+            )
 
     def _refuse_non_finite(self, values: Tensor, what: str) -> None:
         """Record generations whose value is NaN or infinite as failed."""
         for i, finite in enumerate(values.isfinite().tolist()):
             if not finite and not self.trajectory.ended(i):
                 self.trajectory.failures[i] = f"{what} is not finite"
+
+
+def refuse_gradient_settings(trainer: Trainer) -> None:
+    """Refuse a trainer that would change the gradient between loss and optimiser.
+
+    Raises:
+        ValueError: it clips gradients or adds those of several updates.
+    """
+    if trainer.gradient_clip_val:
+        raise ValueError(
+            f"Expected no trainer.gradient_clip_val, received "
+            f"{trainer.gradient_clip_val}; the optimiser's clip limits every element."
+        )
+    if trainer.accumulate_grad_batches != 1:
+        raise ValueError(
+            f"Expected trainer.accumulate_grad_batches of 1, received "
+            f"{trainer.accumulate_grad_batches}; a training batch is one update."
+        )
