@@ -32,6 +32,10 @@ class EarlyStopping(Callback):
         patience: int | None = None,
         min_delta: float = 0.0,
     ) -> None:
+        if monitor not in ("guide", "judge"):
+            raise ValueError(f"monitor must be guide or judge, received '{monitor}'")
+        if target is not None and not math.isfinite(target):
+            raise ValueError(f"target must be a finite number, received {target}")
         if patience is not None and patience < 1:
             raise ValueError(f"patience must be at least 1, received {patience}")
         if not min_delta >= 0:
@@ -41,6 +45,14 @@ class EarlyStopping(Callback):
         self.patience = patience
         self.min_delta = min_delta
         self.scores: list[list[float]] = []
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self.monitor == "judge" and pl_module.held["judge"] is None:
+            raise ValueError(
+                "early_stopping.monitor is 'judge', but there is no judge; "
+                "set model.judge."
+            )
 
     @override
     def on_train_epoch_start(
@@ -54,10 +66,7 @@ class EarlyStopping(Callback):
     ) -> None:
         if self.target is None and self.patience is None:
             return
-        current = getattr(pl_module.rendering, self.monitor)
-        if current is None:
-            raise ValueError("early_stopping.monitor is 'judge', but there is no judge")
-        self.scores.append(current.tolist())
+        self.scores.append(getattr(pl_module.rendering, self.monitor).tolist())
         for i, scores in enumerate(zip(*self.scores, strict=True)):
             reason = self.reason(scores)
             if reason and not pl_module.trajectory.ended(i):
