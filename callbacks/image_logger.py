@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from torch import Tensor
 from typing_extensions import override
 
 from doodl.images import grid
+from doodl.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -46,6 +46,7 @@ class ImageLogger(Callback):
         self.max_generations = max_generations
         self.logged = 0
         self.writers: list[SummaryWriter] = []
+        self.drawn: list[int | None] = []
 
     @override
     def on_train_epoch_start(
@@ -62,6 +63,7 @@ class ImageLogger(Callback):
             for old in folder.glob("events.*"):
                 old.unlink()
         self.writers = [SummaryWriter(str(folder)) for folder in folders]
+        self.drawn = [None] * len(folders)
 
     @override
     def on_train_batch_end(
@@ -81,7 +83,9 @@ class ImageLogger(Callback):
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._write(pl_module, _columns(pl_module), picture=True)
+        # A batch that ended early has no rendering after its last update.
+        result = pl_module.rendering.update == pl_module.num_updates
+        self._write(pl_module, _columns(pl_module) if result else {}, picture=True)
         for writer in self.writers:
             writer.close()
         self.writers = []
@@ -89,14 +93,24 @@ class ImageLogger(Callback):
     def _write(
         self, pl_module: LightningModule, columns: dict[str, list], *, picture: bool
     ) -> None:
-        update = pl_module.rendering.update
+        rendering = pl_module.rendering
         for i, writer in enumerate(self.writers):
-            for name, values in columns.items():
-                writer.add_scalar(name, values[i], update)
+            if pl_module.trajectory.seen(i, rendering):
+                for name, values in columns.items():
+                    writer.add_scalar(name, values[i], rendering.update)
             if picture:
-                strip = _strip(pl_module, i)
-                if strip is not None:
-                    writer.add_image("original_current_best", strip, update)
+                self._draw(pl_module.trajectory, i)
+
+    def _draw(self, trajectory: Trajectory, index: int) -> None:
+        """Write original, current and best, unless there is nothing new to see."""
+        first, best = trajectory.first[index], trajectory.best[index]
+        last = trajectory.last[index]
+        if first is None or best is None or last is None:
+            return
+        if self.drawn[index] != last.update:
+            self.drawn[index] = last.update
+            strip = grid(torch.stack((first.pixels, last.pixels, best.pixels)), 3)
+            self.writers[index].add_image("original_current_best", strip, last.update)
 
 
 def _columns(pl_module: LightningModule) -> dict[str, list]:
@@ -105,13 +119,3 @@ def _columns(pl_module: LightningModule) -> dict[str, list]:
     if rendering.judge is not None:
         columns["score/judge"] = rendering.judge.tolist()
     return columns
-
-
-def _strip(pl_module: LightningModule, index: int) -> Tensor | None:
-    """Return original, current and best side by side, (3, H, 3 W), if there are."""
-    trajectory = pl_module.trajectory
-    first, best = trajectory.first[index], trajectory.best[index]
-    if first is None or best is None:
-        return None
-    current = pl_module.rendering.pixels[index].cpu()
-    return grid(torch.stack((first.pixels, current, best.pixels)), 3)

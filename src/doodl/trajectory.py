@@ -100,6 +100,11 @@ class Trajectory:
         """Return whether a generation has stopped early or failed."""
         return bool(self.reasons[index] or self.failures[index])
 
+    def seen(self, index: int, rendering: Rendering) -> bool:
+        """Return whether a rendering is part of a generation's record."""
+        last = self.last[index]
+        return last is not None and last.update == rendering.update
+
     def active(self) -> Tensor:
         """Return which generations are still being optimised, (B,) bool."""
         return torch.tensor([not self.ended(i) for i in range(len(self))])
