@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from safetensors.torch import save
 from typing_extensions import override
@@ -70,11 +72,13 @@ class Results(Callback):
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write(self.folder / ".writable", b"")
-            (self.folder / ".writable").unlink()
+            # Another rank may have been here.
+            (self.folder / ".writable").unlink(missing_ok=True)
         except OSError as error:
             raise ValueError(
                 f"Cannot write to the results folder '{self.folder}': {error.strerror}."
             ) from error
+        self.rows = []
 
     @override
     def on_train_epoch_start(
@@ -133,15 +137,19 @@ class Results(Callback):
         self._report()
 
     def _collect(self, pl_module: LightningModule, extra: Mapping[str, Any]) -> None:
-        """Keep the scores of the current rendering for `metrics.jsonl`."""
+        """Keep the scores of the current rendering for `metrics.jsonl`.
+
+        A generation that has ended has no more of them.
+        """
         rendering = pl_module.rendering
         columns = {"guide": rendering.guide, **extra}
         if rendering.judge is not None:
             columns["judge"] = rendering.judge
         lists = {name: values.tolist() for name, values in columns.items()}
         for i, lines in enumerate(self.metrics):
-            values = {name: values[i] for name, values in lists.items()}
-            lines.append({"update": rendering.update, **values})
+            if pl_module.trajectory.seen(i, rendering):
+                values = {name: _number(values[i]) for name, values in lists.items()}
+                lines.append({"update": rendering.update, **values})
 
     def _finish(self, trajectory: Trajectory, status: str) -> None:
         seconds = (time.monotonic() - self.started) / len(trajectory)
@@ -200,10 +208,11 @@ class Results(Callback):
         console = Console()
         if self.rows:
             console.print(report(self.rows))
-        console.print(f"Pictures and manifest.csv: {self.folder}", highlight=False)
+        # As plain text: brackets in a path are no markup, and a path has one line.
+        console.out(f"Pictures and manifest.csv: {self.folder}", highlight=False)
         log = self.folder / "tensorboard"
         if log.is_dir():
-            console.print(f"Curves: tensorboard --logdir {log}", highlight=False)
+            console.out(f"Curves: tensorboard --logdir {log}", highlight=False)
 
 
 def summary(trajectory: Trajectory, index: int, status: str) -> dict[str, Any]:
@@ -237,7 +246,7 @@ def report(rows: list[dict[str, Any]]) -> Table:
         table.add_column(name, justify="left" if name == "prompt" else "right")
     for row in rows:
         table.add_row(
-            row["prompt"],
+            escape(row["prompt"]),
             str(row["seed"]),
             _change(row["guide_first"], row["guide_best"]),
             _change(row["judge_first"], row["judge_best"]),
@@ -259,6 +268,11 @@ def write(path: Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _number(value: float) -> float | None:
+    """Return a number that JSON knows; it has no NaN."""
+    return value if math.isfinite(value) else None
 
 
 def _change(first: float | bool | None, best: float | bool | None) -> str:
