@@ -1,0 +1,81 @@
+"""What the benchmarks measure with: seconds, FLOPs, saved bytes of one call."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one call: seconds (the fastest), FLOPs, most bytes saved for backward."""
+
+    seconds: float
+    flops: int
+    saved_bytes: int
+
+
+class SavedBytes:
+    """Counts the bytes that autograd keeps alive at the same time, weights aside.
+
+    Args:
+        ignored: tensors that are there anyway, as weights.
+    """
+
+    def __init__(self, ignored: list[Tensor]) -> None:
+        self.ignored = {t.untyped_storage().data_ptr() for t in ignored}
+        self.live: dict[int, tuple[int, int]] = {}
+        self.now = self.peak = 0
+
+    def __enter__(self) -> SavedBytes:
+        hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda box: box.t)
+        self.hooks = hooks
+        hooks.__enter__()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.hooks.__exit__(*args)
+
+    def _pack(self, tensor: Tensor) -> _Box:
+        box = _Box(tensor)
+        storage = tensor.untyped_storage()
+        key, size = storage.data_ptr(), storage.nbytes()
+        if key not in self.ignored:
+            users, _ = self.live.get(key, (0, size))
+            self.now += 0 if users else size
+            self.live[key] = (users + 1, size)
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(box, self._release, key)
+        return box
+
+    def _release(self, key: int) -> None:
+        users, size = self.live.pop(key)
+        if users > 1:
+            self.live[key] = (users - 1, size)
+        else:
+            self.now -= size
+
+
+class _Box:
+    def __init__(self, tensor: Tensor) -> None:
+        self.t = tensor
+
+
+def cost(call: Callable[[], object], weights: list[Tensor], repeats: int = 3) -> Cost:
+    """Measure a call: once for FLOPs and bytes, then `repeats` times for seconds."""
+    with FlopCounterMode(display=False) as counter, SavedBytes(weights) as saved:
+        call()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return Cost(min(seconds), counter.get_total_flops(), saved.peak)
