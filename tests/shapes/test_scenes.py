@@ -61,9 +61,7 @@ def test_objects_are_inside_the_frame_and_apart(pairs):
 def test_twins_differ_in_the_caption_and_share_the_rest():
     scenes = draw_scenes(1000, generator())
     others = twins(scenes, generator(1))
-    same = [
-        a == b for a, b in zip(scenes.captions(), others.captions(), strict=True)
-    ]
+    same = [a == b for a, b in zip(scenes.captions(), others.captions(), strict=True)]
     assert sum(same) < 50
     assert torch.equal(scenes.texture, others.texture)
     assert torch.equal(scenes.radius, others.radius)

@@ -8,6 +8,7 @@ covers them. Both learn from twins, pairs that differ in one phrase.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -206,15 +207,27 @@ def tokenize(tokenizer: Any, captions: list[str]) -> Tensor:  # noqa: ANN401
 
 
 @torch.no_grad()
-def twin_accuracy(clip: CLIP, *, seed: int = 5, count: int = 1024) -> float:
-    """Return how often a picture is nearer to its caption than to its twin's."""
+def twin_accuracy(
+    clip: CLIP,
+    read: Callable[[list[str]], Tensor],
+    *,
+    seed: int = 5,
+    count: int = 1024,
+) -> float:
+    """Return how often a picture is nearer to its caption than to its twin's.
+
+    Args:
+        clip: the network.
+        read: its tokenizer.
+        seed: of the scenes.
+        count: of the scenes.
+    """
     generator = torch.Generator().manual_seed(seed)
     scenes = draw_scenes(count, generator, held_out="with")
     captions, others = scenes.captions(), twins(scenes, generator).captions()
-    tokenizer = make_tokenizer()
     images = clip.encode_image((render(scenes) - 0.5) / 0.5, normalize=True)
-    right = clip.encode_text(tokenize(tokenizer, captions), normalize=True)
-    wrong = clip.encode_text(tokenize(tokenizer, others), normalize=True)
+    right = clip.encode_text(read(captions), normalize=True)
+    wrong = clip.encode_text(read(others), normalize=True)
     differ = torch.tensor([a != b for a, b in zip(captions, others, strict=True)])
     better = (images * right).sum(1) > (images * wrong).sum(1)
     return better[differ].float().mean().item()

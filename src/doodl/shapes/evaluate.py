@@ -32,14 +32,11 @@ def evaluate(count: int = 128, guidance_scale: float = 5.0) -> dict[str, float]:
         guidance_scale: of those samples.
     """
     model = TextToImage.load("shapes")
+    guide, judge = load_clip("shapes/guide"), load_clip("shapes/judge")
     figures = {
         "vae_psnr_db": autoencoder.reconstruction_psnr(model.vae),
-        "guide_twin_accuracy": contrastive.twin_accuracy(
-            load_clip("shapes/guide").network
-        ),
-        "judge_twin_accuracy": contrastive.twin_accuracy(
-            load_clip("shapes/judge").network
-        ),
+        "guide_twin_accuracy": contrastive.twin_accuracy(guide.network, guide.tokenize),
+        "judge_twin_accuracy": contrastive.twin_accuracy(judge.network, judge.tokenize),
         "attributes_scene_accuracy": classifier.scene_accuracy(
             load_timm("shapes/attributes")
         ),

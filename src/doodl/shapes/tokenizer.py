@@ -16,9 +16,9 @@ CONTEXT = 20
 def make_tokenizer() -> CLIPTokenizer:
     """Return a CLIP tokenizer whose merges spell the words of the captions.
 
-    Nearly every word is one token. Any other text is cut into bytes, so every prompt
-    has tokens. Padding is token 0, which leaves the end token the largest number of a
-    caption, and the only one.
+    Every word of a caption is one token, and any other text is cut into bytes, so
+    every prompt has tokens. Padding is token 0, which leaves the end token the largest
+    number of a caption, and the only one.
     """
     from transformers import CLIPTokenizer
     from transformers.convert_slow_tokenizer import bytes_to_unicode
@@ -26,7 +26,7 @@ def make_tokenizer() -> CLIPTokenizer:
     words = {"a", "an", "on", "and", "shape", "patterned", "small", "large"}
     words |= {"background", *COLOURS, *NAMED, *BACKGROUNDS}
     words |= {word for relation in RELATIONS for word in relation.split()}
-    merges = list(dict.fromkeys(m for w in sorted(words) for m in _merges(w)))
+    merges = _merges(sorted(words))
 
     letters = list(bytes_to_unicode().values())
     symbols = [*letters, *(letter + "</w>" for letter in letters)]
@@ -39,11 +39,28 @@ def make_tokenizer() -> CLIPTokenizer:
     )
 
 
-def _merges(word: str) -> list[tuple[str, str]]:
-    """Return the merges that build a word from left to right."""
-    parts = [*word[:-1], word[-1] + "</w>"]
-    merges = []
-    while len(parts) > 1:
-        merges.append((parts[0], parts[1]))
-        parts[:2] = [parts[0] + parts[1]]
+def _merges(words: list[str]) -> list[tuple[str, str]]:
+    """Return merges, the first ones first, after which every word is one token.
+
+    A word gets the merges that those of the words before it do not yet make. Later
+    merges never come before earlier ones, so the words before it stay whole.
+    """
+    merges: list[tuple[str, str]] = []
+    for word in words:
+        parts = _spell(word, merges)
+        while len(parts) > 1:
+            merges.append((parts[0], parts[1]))
+            parts = _spell(word, merges)
     return merges
+
+
+def _spell(word: str, merges: list[tuple[str, str]]) -> list[str]:
+    """Return a word's tokens: the earliest merge that fits, until none does."""
+    parts = [*word[:-1], word[-1] + "</w>"]
+    while True:
+        pairs = set(zip(parts, parts[1:], strict=False))
+        merge = next((m for m in merges if m in pairs), None)
+        if merge is None:
+            return parts
+        at = next(i for i in range(len(parts)) if tuple(parts[i : i + 2]) == merge)
+        parts[at : at + 2] = ["".join(merge)]
