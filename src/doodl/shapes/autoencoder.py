@@ -128,20 +128,21 @@ def reconstruction_psnr(vae: AutoencoderKL, *, seed: int = 4) -> float:
     return (-10 * error.log10()).mean().item()
 
 
-def train_autoencoder(
-    folder: Path,
-    *,
-    crop_steps: int = 1100,
-    frame_steps: int = 900,
-    threads: int = 1,
+def train_crops(folder: Path, steps: int, threads: int = 1) -> AutoencoderKL:
+    """Train encoder and decoder in `folder` and return them whitened."""
+    training = CropTraining(steps=steps)
+    fit(training, folder / "vae_crops", threads=threads)
+    whiten(training.vae)
+    return training.vae
+
+
+def train_decoder(
+    vae: AutoencoderKL, folder: Path, steps: int, threads: int = 1
 ) -> AutoencoderKL:
-    """Train both stages in `folder` and return the whitened autoencoder."""
-    crops = CropTraining(steps=crop_steps)
-    fit(crops, folder / "vae_crops", threads=threads)
-    whiten(crops.vae)
-    frames = DecoderTraining(crops.vae, steps=frame_steps)
-    fit(frames, folder / "vae_frames", threads=threads)
-    return frames.vae.eval()
+    """Train the decoder further in `folder` and return the autoencoder."""
+    training = DecoderTraining(vae.requires_grad_(True), steps=steps)
+    fit(training, folder / "vae_frames", threads=threads)
+    return training.vae.eval()
 
 
 def _error(copies: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -69,9 +69,8 @@ def scene_accuracy(network: nn.Module, *, seed: int = 6, count: int = 2048) -> f
     return right.float().mean().item()
 
 
-def train_judge(folder: Path, *, steps: int = 1500) -> nn.Module:
+def train_judge(training: AttributeTraining, folder: Path) -> nn.Module:
     """Train in `folder` and return the judge in eval mode."""
-    training = AttributeTraining(steps=steps)
     fit(training, folder)
     return training.network.eval()
 

@@ -24,6 +24,7 @@ from torch.nn.functional import (
     normalize,
 )
 
+from doodl.pretrained import load_clip
 from doodl.shapes.attributes import IGNORED, NUM_LOGITS, said, split_logits
 from doodl.shapes.renderer import render, segment
 from doodl.shapes.scenes import (
@@ -35,7 +36,7 @@ from doodl.shapes.scenes import (
     draw_scenes,
     twins,
 )
-from doodl.shapes.tokenizer import CONTEXT, make_tokenizer
+from doodl.shapes.tokenizer import CONTEXT, carry_embedding, make_tokenizer
 from doodl.shapes.training import Training, fit
 
 MEAN = STD = (0.5, 0.5, 0.5)
@@ -86,6 +87,7 @@ class ContrastiveTraining(Training):
     ) -> None:
         super().__init__(steps=steps, lr=lr, seed=seed)
         generator = torch.Generator().manual_seed(seed)
+        count = min(count, 48 * steps)  # no more than will be drawn
         self.scenes = draw_scenes(count, generator, held_out="with")
         self.twins = twins(self.scenes, generator)
         self.pictures, self.others = _album(self.scenes), _album(self.twins)
@@ -238,6 +240,16 @@ def train_clip(training: GuideTraining | JudgeTraining, folder: Path) -> CLIP:
     fit(training, folder)
     training.clip.visual.output_tokens = False
     return training.clip.eval()
+
+
+def continue_from(training: ContrastiveTraining, name: str) -> None:
+    """Start a training from a shipped CLIP's weights, with today's vocabulary."""
+    shipped = load_clip(name)
+    state = shipped.network.state_dict()
+    key = "token_embedding.weight"
+    old = shipped.tokenizer.tokenizer
+    state[key] = carry_embedding(state[key], old, training.tokenizer)
+    training.clip.load_state_dict(state)
 
 
 def save_clip(clip: CLIP, config: dict[str, Any], folder: Path) -> None:

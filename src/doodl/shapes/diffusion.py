@@ -21,7 +21,7 @@ from doodl.shapes.attributes import NUM_LOGITS, said, split_logits
 from doodl.shapes.autoencoder import SCALING
 from doodl.shapes.renderer import render
 from doodl.shapes.scenes import draw_scenes
-from doodl.shapes.tokenizer import CONTEXT, make_tokenizer
+from doodl.shapes.tokenizer import CONTEXT, carry_embedding, make_tokenizer
 from doodl.shapes.training import Training, fit
 
 WIDTH = 96
@@ -101,6 +101,7 @@ class DiffusionTraining(Training):
         latents: (N, 4, 16, 16) scaled latents of the pictures.
         tokens: (N, 20) their captions.
         batch_size: pictures a step.
+        unet: already trained, to go on from.
     """
 
     def __init__(
@@ -113,9 +114,10 @@ class DiffusionTraining(Training):
         lr: float = 1.2e-3,
         seed: int = 51,
         batch_size: int = 64,
+        unet: UNet2DConditionModel | None = None,
     ) -> None:
         super().__init__(steps=steps, lr=lr, seed=seed)
-        self.unet, self.encoder = make_unet(), encoder
+        self.unet, self.encoder = unet or make_unet(), encoder
         self.average = copy.deepcopy(nn.ModuleList((self.unet, self.encoder)))
         self.average.requires_grad_(False)
         self.batch_size = batch_size
@@ -158,7 +160,17 @@ class DiffusionTraining(Training):
                 mean.lerp_(weight, 1 - decay)
 
 
-def train_text_encoder(folder: Path, *, steps: int = 1500) -> CLIPTextModel:
+def continue_from(pipeline: StableDiffusionPipeline) -> tuple[nn.Module, nn.Module]:
+    """Return U-Net and text encoder of a pipeline, with today's vocabulary."""
+    encoder, tokenizer = make_text_encoder(), make_tokenizer()
+    state = pipeline.text_encoder.float().state_dict()
+    name = next(key for key in state if key.endswith("token_embedding.weight"))
+    state[name] = carry_embedding(state[name], pipeline.tokenizer, tokenizer)
+    encoder.load_state_dict(state)
+    return pipeline.unet.float(), encoder
+
+
+def train_text_encoder(folder: Path, steps: int) -> CLIPTextModel:
     """Warm up the text encoder in `folder`."""
     training = TextTraining(steps=steps)
     fit(training, folder)

@@ -7,14 +7,15 @@ do in a few hours, and more of them on a GPU makes a better world.
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
-from doodl.pretrained import SHAPES
+from doodl.pretrained import SHAPES, load_timm
 from doodl.shapes import autoencoder, classifier, contrastive, diffusion
 from doodl.shapes.training import fit
 
@@ -22,22 +23,47 @@ Part = Literal["vae", "guide", "judge", "attributes", "diffusion"]
 PARTS: tuple[Part, ...] = ("vae", "guide", "judge", "attributes", "diffusion")
 
 
+@dataclass(frozen=True)
+class Job:
+    """How to train.
+
+    Args:
+        folder: for checkpoints, logs of the losses and the finished weights.
+        threads: of this process, on a CPU. One process a core is faster than two
+            threads: train the CLIPs beside the diffusion model.
+        scale: multiplies the number of steps of every part.
+        improve: go on from the weights that ship instead of from nothing. The VAE's
+            encoder then stays as it is, so that its latents do.
+    """
+
+    folder: Path
+    threads: int = 1
+    scale: float = 1.0
+    improve: bool = False
+
+    def steps(self, count: int) -> int:
+        """Return the number of steps of a part."""
+        return max(1, round(count * self.scale))
+
+
 def train(
     folder: Path = Path("training"),
     parts: tuple[Part, ...] = PARTS,
     threads: int = 1,
     scale: float = 1.0,
+    improve: bool = False,
 ) -> None:
     """Train parts of the world in `folder`; `weights` inside it is what ships.
 
     Args:
         folder: for checkpoints, logs of the losses and the finished weights.
         parts: which networks; `diffusion` needs `vae`.
-        threads: of this process, on a CPU. One process a core is faster than two
-            threads: train the CLIPs beside the diffusion model.
+        threads: of this process, on a CPU.
         scale: multiplies the number of steps of every part.
+        improve: go on from the weights that ship.
     """
     torch.set_num_threads(threads)
+    job = Job(folder, threads, scale, improve)
     makers = {
         "vae": _vae,
         "guide": _guide,
@@ -46,7 +72,7 @@ def train(
         "diffusion": _diffusion,
     }
     for part in parts:
-        makers[part](folder, threads, scale)
+        makers[part](job)
 
 
 def install(folder: Path = Path("training")) -> None:
@@ -54,47 +80,63 @@ def install(folder: Path = Path("training")) -> None:
     shutil.copytree(folder / "weights", SHAPES, dirs_exist_ok=True)
 
 
-def _vae(folder: Path, threads: int, scale: float) -> None:
-    vae = autoencoder.train_autoencoder(
-        folder,
-        crop_steps=round(1100 * scale),
-        frame_steps=round(2500 * scale),
-        threads=threads,
-    )
-    vae.save_pretrained(folder / "vae")
+def _vae(job: Job) -> None:
+    if job.improve:
+        vae = AutoencoderKL.from_pretrained(SHAPES / "pipeline" / "vae")
+    else:
+        vae = autoencoder.train_crops(job.folder, job.steps(1100), job.threads)
+    vae = autoencoder.train_decoder(vae, job.folder, job.steps(2500), job.threads)
+    vae.save_pretrained(job.folder / "vae")
 
 
-def _guide(folder: Path, threads: int, scale: float) -> None:
-    training = contrastive.GuideTraining(steps=round(2400 * scale))
-    clip = contrastive.train_clip(training, folder / "clip_guide")
-    contrastive.save_clip(clip, training.config, folder / "weights" / "guide")
+def _guide(job: Job) -> None:
+    _clip(job, "guide", contrastive.GuideTraining(steps=job.steps(2400)))
 
 
-def _judge(folder: Path, threads: int, scale: float) -> None:
-    training = contrastive.JudgeTraining(steps=round(2400 * scale))
-    clip = contrastive.train_clip(training, folder / "clip_judge")
-    contrastive.save_clip(clip, training.config, folder / "weights" / "judge")
+def _judge(job: Job) -> None:
+    _clip(job, "judge", contrastive.JudgeTraining(steps=job.steps(2400)))
 
 
-def _attributes(folder: Path, threads: int, scale: float) -> None:
-    network = classifier.train_judge(folder / "attributes", steps=round(3000 * scale))
+def _clip(
+    job: Job,
+    name: str,
+    training: contrastive.GuideTraining | contrastive.JudgeTraining,
+) -> None:
+    if job.improve:
+        contrastive.continue_from(training, f"shapes/{name}")
+    clip = contrastive.train_clip(training, job.folder / f"clip_{name}")
+    contrastive.save_clip(clip, training.config, job.folder / "weights" / name)
+
+
+def _attributes(job: Job) -> None:
+    training = classifier.AttributeTraining(steps=job.steps(3200))
+    if job.improve:
+        shipped = load_timm("shapes/attributes")
+        training.network.load_state_dict(shipped.state_dict())
+    network = classifier.train_judge(training, job.folder / "attributes")
     config = classifier.judge_config()
-    classifier.save_timm(network, config, folder / "weights" / "attributes")
+    classifier.save_timm(network, config, job.folder / "weights" / "attributes")
 
 
-def _diffusion(folder: Path, threads: int, scale: float) -> None:
-    encoder = diffusion.train_text_encoder(folder / "text", steps=round(800 * scale))
-    vae = AutoencoderKL.from_pretrained(folder / "vae")
-    cache = folder / "latents.safetensors"
+def _diffusion(job: Job) -> None:
+    vae = AutoencoderKL.from_pretrained(job.folder / "vae")
+    cache = job.folder / "latents.safetensors"
     if not cache.exists():
-        latents, tokens = diffusion.encode_scenes(vae, 40_000)
+        count = min(40_000, 64 * job.steps(5000))
+        latents, tokens = diffusion.encode_scenes(vae, count)
         save_file({"latents": latents, "tokens": tokens}, cache)
-    data = load_file(cache)
+    data, unet = load_file(cache), None
+    if job.improve:
+        shipped = StableDiffusionPipeline.from_pretrained(SHAPES / "pipeline")
+        unet, encoder = diffusion.continue_from(shipped)
+    else:
+        encoder = diffusion.train_text_encoder(job.folder / "text", job.steps(800))
     training = diffusion.DiffusionTraining(
-        encoder, data["latents"], data["tokens"], steps=round(5000 * scale)
+        encoder, data["latents"], data["tokens"], steps=job.steps(5000), unet=unet
     )
-    fit(training, folder / "unet", threads=threads)
-    unet, text_encoder = training.average
-    pipeline = diffusion.make_pipeline(vae, unet.eval(), text_encoder.eval())
-    pipeline.to(torch_dtype=torch.float16)
-    pipeline.save_pretrained(folder / "weights" / "pipeline")
+    fit(training, job.folder / "unet", threads=job.threads)
+    unet, encoder = training.average
+    for part in (vae, unet, encoder):
+        part.eval().half()
+    pipeline = diffusion.make_pipeline(vae, unet, encoder)
+    pipeline.save_pretrained(job.folder / "weights" / "pipeline")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
 from doodl.shapes.scenes import BACKGROUNDS, COLOURS, NAMED, RELATIONS
 
 if TYPE_CHECKING:
@@ -37,6 +40,22 @@ def make_tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(
         vocab=vocabulary, merges=merges, pad_token="!", model_max_length=CONTEXT
     )
+
+
+def carry_embedding(
+    old: Tensor, old_tokenizer: CLIPTokenizer, new_tokenizer: CLIPTokenizer
+) -> Tensor:
+    """Return token embeddings (M, D) for a new vocabulary from those (N, D) of an old.
+
+    A token that both know keeps its row, a new one gets the mean of its old spelling.
+    """
+    known, rows = old_tokenizer.get_vocab(), []
+    for token, _ in sorted(new_tokenizer.get_vocab().items(), key=lambda item: item[1]):
+        word = token.removesuffix("</w>")
+        spelling = old_tokenizer(word, add_special_tokens=False).input_ids
+        numbers = [known[token]] if token in known else spelling
+        rows.append(old[numbers].mean(dim=0))
+    return torch.stack(rows)
 
 
 def _merges(words: list[str]) -> list[tuple[str, str]]:

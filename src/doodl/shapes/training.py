@@ -65,6 +65,7 @@ def fit(training: Training, folder: Path, *, threads: int = 1) -> None:
         threads: of this process, on a CPU.
     """
     torch.set_num_threads(threads)
+    training.train()
     keep = ModelCheckpoint(
         folder, filename="last", every_n_train_steps=100, enable_version_counter=False
     )
