@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from lightning import LightningModule, Trainer
+from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from torch.optim import Optimizer
 from typing_extensions import override
+
+from doodl.generation import GuidedGeneration
 
 
 class EarlyStopping(Callback):
@@ -47,7 +49,7 @@ class EarlyStopping(Callback):
         self.scores: list[list[float]] = []
 
     @override
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: GuidedGeneration, stage: str) -> None:
         if self.monitor == "judge" and pl_module.held["judge"] is None:
             raise ValueError(
                 "early_stopping.monitor is 'judge', but there is no judge; "
@@ -56,13 +58,13 @@ class EarlyStopping(Callback):
 
     @override
     def on_train_epoch_start(
-        self, trainer: Trainer, pl_module: LightningModule
+        self, trainer: Trainer, pl_module: GuidedGeneration
     ) -> None:
         self.scores = []
 
     @override
     def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+        self, trainer: Trainer, pl_module: GuidedGeneration, optimizer: Optimizer
     ) -> None:
         if self.target is None and self.patience is None:
             return

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
+from doodl.generation import GuidedGeneration
 from doodl.images import grid
 from doodl.trajectory import Trajectory
 
@@ -50,7 +51,7 @@ class ImageLogger(Callback):
 
     @override
     def on_train_epoch_start(
-        self, trainer: Trainer, pl_module: LightningModule
+        self, trainer: Trainer, pl_module: GuidedGeneration
     ) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
@@ -69,7 +70,7 @@ class ImageLogger(Callback):
     def on_train_batch_end(
         self,
         trainer: Trainer,
-        pl_module: LightningModule,
+        pl_module: GuidedGeneration,
         outputs: object,
         batch: int,
         batch_idx: int,
@@ -82,7 +83,7 @@ class ImageLogger(Callback):
         self._write(pl_module, columns, picture=batch % self.every_n_updates == 0)
 
     @override
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
         # A batch that ended early has no rendering after its last update.
         result = pl_module.rendering.update == pl_module.num_updates
         self._write(pl_module, _columns(pl_module) if result else {}, picture=True)
@@ -91,7 +92,7 @@ class ImageLogger(Callback):
         self.writers = []
 
     def _write(
-        self, pl_module: LightningModule, columns: dict[str, list], *, picture: bool
+        self, pl_module: GuidedGeneration, columns: dict[str, list], *, picture: bool
     ) -> None:
         rendering = pl_module.rendering
         for i, writer in enumerate(self.writers):
@@ -113,7 +114,7 @@ class ImageLogger(Callback):
             self.writers[index].add_image("original_current_best", strip, last.update)
 
 
-def _columns(pl_module: LightningModule) -> dict[str, list]:
+def _columns(pl_module: GuidedGeneration) -> dict[str, list]:
     rendering = pl_module.rendering
     columns = {"score/guide": rendering.guide.tolist()}
     if rendering.judge is not None:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from typing_extensions import override
 
-from doodl.generation import FullFrame
+from doodl.generation import FullFrame, GuidedGeneration
 from doodl.guides import cutouts
 
 
@@ -49,13 +49,13 @@ class Multicrop(Callback):
         self._warned = False
 
     @override
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
         if self.num_cutouts:
-            pl_module.views = self  # type: ignore[assignment]
+            pl_module.views = self
 
     @override
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        pl_module.views = FullFrame()  # type: ignore[assignment]
+    def on_fit_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
+        pl_module.views = FullFrame()
 
     def __call__(
         self, pixels: Tensor, size: int | None, generators: Sequence[torch.Generator]

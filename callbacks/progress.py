@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from lightning import LightningModule, Trainer
+from lightning import Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from typing_extensions import override
+
+from doodl.generation import GuidedGeneration
 
 
 class Progress(TQDMProgressBar):
     """Reads "generations 5-8 of 64" and counts updates, with the mean guide score."""
 
     @override
-    def on_train_epoch_start(self, trainer: Trainer, *args: LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, *args: GuidedGeneration) -> None:
         super().on_train_epoch_start(trainer, *args)
         batches = args[0].batches
         done = sum(len(batch) for batch in batches[: trainer.current_epoch])
@@ -23,10 +25,10 @@ class Progress(TQDMProgressBar):
 
     @override
     def get_metrics(
-        self, trainer: Trainer, pl_module: LightningModule
+        self, trainer: Trainer, pl_module: GuidedGeneration
     ) -> dict[str, int | str | float | dict[str, float]]:
-        rendering = pl_module.rendering
-        if rendering is None:
+        rendering = getattr(pl_module, "rendering", None)
+        if rendering is None:  # nothing has been made yet
             return {}
         shown: dict[str, int | str | float | dict[str, float]] = {}
         shown["guide"] = f"{rendering.guide.mean().item():.3f}"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning import LightningModule, Trainer
+from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.markup import escape
@@ -22,6 +22,7 @@ from typing_extensions import override
 
 from doodl import __version__, images
 from doodl.data import Generation
+from doodl.generation import GuidedGeneration
 from doodl.trajectory import Snapshot, Trajectory
 
 COLUMNS = (
@@ -68,7 +69,7 @@ class Results(Callback):
         self.started = 0.0
 
     @override
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: GuidedGeneration, stage: str) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write(self.folder / ".writable", b"")
@@ -82,7 +83,7 @@ class Results(Callback):
 
     @override
     def on_train_epoch_start(
-        self, trainer: Trainer, pl_module: LightningModule
+        self, trainer: Trainer, pl_module: GuidedGeneration
     ) -> None:
         self.started = time.monotonic()
         self.metrics = [[] for _ in pl_module.batches[trainer.current_epoch]]
@@ -91,7 +92,7 @@ class Results(Callback):
     def on_train_batch_end(
         self,
         trainer: Trainer,
-        pl_module: LightningModule,
+        pl_module: GuidedGeneration,
         outputs: object,
         batch: int,
         batch_idx: int,
@@ -99,7 +100,7 @@ class Results(Callback):
         self._collect(pl_module, pl_module.diagnostics)
 
     @override
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
         if pl_module.rendering.update == pl_module.num_updates:
             self._collect(pl_module, {})
         self._finish(pl_module.trajectory, "finished")
@@ -108,7 +109,7 @@ class Results(Callback):
     def on_predict_batch_start(
         self,
         trainer: Trainer,
-        pl_module: LightningModule,
+        pl_module: GuidedGeneration,
         batch: list[Generation],
         batch_idx: int,
         dataloader_idx: int = 0,
@@ -120,7 +121,7 @@ class Results(Callback):
     def on_predict_batch_end(
         self,
         trainer: Trainer,
-        pl_module: LightningModule,
+        pl_module: GuidedGeneration,
         outputs: Trajectory,
         batch: list[Generation],
         batch_idx: int,
@@ -129,14 +130,14 @@ class Results(Callback):
         self._finish(outputs, "sampled")
 
     @override
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
         self._report()
 
     @override
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_predict_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
         self._report()
 
-    def _collect(self, pl_module: LightningModule, extra: Mapping[str, Any]) -> None:
+    def _collect(self, pl_module: GuidedGeneration, extra: Mapping[str, Any]) -> None:
         """Keep the scores of the current rendering for `metrics.jsonl`.
 
         A generation that has ended has no more of them.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from doodl import latents as pairs
-from doodl.data import Generation
+from doodl.data import Generation, PromptsAndSeeds
 from doodl.guides.base import Guide, freeze, repeat
 from doodl.guides.cutouts import full_frame
 from doodl.images import to_pixels
@@ -58,7 +58,7 @@ class FullFrame:
 class Verdict(Protocol):
     """Says whether a picture shows what its generation asked for."""
 
-    def load(self, device: torch.device) -> None:
+    def load(self, device: torch.device | str = "cpu") -> None:
         """Load its networks, frozen."""
 
     def verdicts(
@@ -110,16 +110,19 @@ class GuidedGeneration(LightningModule):
         Guidance, ICCV 2023, arXiv 2303.13703.
     """
 
+    rendering: Rendering
+    """The last look at the batch; there is none before the first."""
+
     def __init__(
         self,
         pretrained: str,
         guide: Guide,
         *,
         judge: Guide | None = None,
-        verdict: Any | None = None,  # noqa: ANN401  a Verdict; jsonargparse needs a class
+        verdict: Verdict | None = None,
         optimizer: Callable[[Iterable], Optimizer] | None = None,
         adjoint: Adjoint | None = None,
-        baseline: Any | None = None,  # noqa: ANN401  a Baseline, likewise
+        baseline: Baseline | None = None,
         num_steps: int = 50,
         num_updates: int = 50,
         guidance_scale: float = 7.5,
@@ -141,6 +144,7 @@ class GuidedGeneration(LightningModule):
         self.height, self.width = height, width
         self.num_steps, self.mixing = num_steps, mixing
         self.make_optimizer = optimizer or LatentSGD
+        self.make_optimizer([torch.zeros(2, 0, 1, 1, 1)])  # refuses bad settings early
         # A dict's values are not registered: no parameters, no state.
         self.held: dict[str, Any] = {
             "guide": guide,
@@ -155,7 +159,6 @@ class GuidedGeneration(LightningModule):
         self.views: Views = FullFrame()
         self.latents = nn.Parameter(torch.empty(2, 0, 1, 1, 1))
         self.trajectory = Trajectory([])
-        self.rendering: Rendering | None = None
         self.diagnostics: dict[str, Tensor] = {}
         self._warned = False
 
@@ -198,7 +201,8 @@ class GuidedGeneration(LightningModule):
                 if isinstance(self.held[name], nn.Module):
                     freeze(self.held[name])
         if stage == "fit":
-            self.batches = self.trainer.datamodule.assigned(
+            data: PromptsAndSeeds = self.trainer.datamodule  # type: ignore[attr-defined]
+            self.batches = data.assigned(
                 self.trainer.global_rank, self.trainer.world_size
             )
             self.trainer.fit_loop.max_epochs = len(self.batches)
@@ -212,7 +216,6 @@ class GuidedGeneration(LightningModule):
     def begin(self, generations: Sequence[Generation]) -> None:
         """Draw the pairs of a batch and compute what it is conditioned on."""
         self.trajectory = Trajectory(generations)
-        self.rendering = None
         initial = pairs.draw([g.seed for g in generations], self.shape)
         # The two latents start as copies of one draw.
         self.latents.data = torch.stack((initial, initial)).to(self.device)
@@ -313,7 +316,9 @@ class GuidedGeneration(LightningModule):
         self._warn_of_gap(self.rendering.gap)
         self.trajectory.record(self.rendering)
 
-    def on_before_optimizer_step(self, optimizer: LatentSGD) -> None:
+    def on_before_optimizer_step(  # type: ignore[override]
+        self, optimizer: LatentSGD
+    ) -> None:
         """Measure the pair and leave ended generations out of the update."""
         pair = self.latents.detach()
         gradient = self.latents.grad
