@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SHAPES = Path(__file__).parent / "shapes" / "weights"
 """The embedded world: `shapes` names its pipeline, `shapes/NAME` its other networks."""
 
+PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
+"""Folders of a Stable Diffusion pipeline that this package needs."""
+
 
 def locate(name: str, marker: str) -> str:
     """Return the folder that a name stands for, or the name itself for a hub id.
@@ -120,7 +123,8 @@ class TextToImage:
         # The U-Net halves the latent's sides between its levels.
         step = factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
         native = self.unet.config.sample_size * factor
-        height, width = height or native, width or native
+        height = native if height is None else height
+        width = native if width is None else width
         for name, side in (("height", height), ("width", width)):
             if side % step or side <= 0:
                 raise ValueError(
@@ -272,22 +276,29 @@ def load_timm(name: str, device: torch.device | str = "cpu") -> nn.Module:
 
 
 def check_family(source: str) -> None:
-    """Refuse a local pipeline that is not a Stable Diffusion with one U-Net.
+    """Refuse a local pipeline that is not a whole Stable Diffusion with one U-Net.
 
     Raises:
-        ValueError: with the family that was found.
+        ValueError: with the family that was found, or the part that was not.
     """
     index = Path(source) / "model_index.json"
     if not index.is_file():
         return
     try:
         family = json.loads(index.read_text())["_class_name"]
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"Could not read the pipeline's index {index}.") from error
     if family != "StableDiffusionPipeline":
         raise ValueError(
             f"Expected a StableDiffusionPipeline at '{source}', found a {family}, "
             "which is not supported yet."
+        )
+    # Without its folder, transformers would make a tokenizer that knows no word.
+    missing = [part for part in PARTS if not (Path(source) / part).is_dir()]
+    if missing:
+        raise ValueError(
+            f"Expected a folder for each part of the pipeline at '{source}', found "
+            f"none for {', '.join(missing)}; download or save it again."
         )
 
 
