@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any, NoReturn
 
 import yaml
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from typing_extensions import override
 
 from doodl.callbacks import EarlyStopping, ImageLogger, Multicrop, Progress, Results
@@ -23,13 +25,16 @@ CONFIGS = Path(__file__).parent / "configs"
 if not CONFIGS.is_dir():
     CONFIGS = Path(__file__).parents[2] / "configs"
 
+CONFIG = ("--config", "-c")
+
 
 class Parser(LightningArgumentParser):
     """Ends with one sentence instead of the usage."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what is wrong, and where to look, and exit."""
-        fail(" ".join(message.split()))
+        message = re.sub(r'Parser key "([^"]+)"', r"--\1", message)
+        fail(re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", message))
 
 
 class DoodlCLI(LightningCLI):
@@ -50,6 +55,8 @@ class DoodlCLI(LightningCLI):
         parser.add_lightning_class_args(Results, "results")
         parser.add_lightning_class_args(Progress, "progress")
         parser.link_arguments("results.folder", "image_logger.folder")
+        # Where the whole configuration is saved.
+        parser.link_arguments("results.folder", "trainer.default_root_dir")
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -58,37 +65,45 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: in place of the command line's.
     """
-    arguments = [packaged(a) for a in (sys.argv[1:] if args is None else args)]
-    sys.argv = [sys.argv[0], *arguments]
+    arguments = packaged(sys.argv[1:] if args is None else args)
     if "" not in sys.path:
         sys.path.insert(0, "")  # class paths of files where the command is run
-    warnings.filterwarnings("ignore", module="lightning")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.showwarning = _say
-    defaults = {"default_config_files": [str(p) for p in default_configs(arguments)]}
     try:
-        DoodlCLI(
-            GuidedGeneration,
-            PromptsAndSeeds,
-            parser_class=Parser,
-            parser_kwargs={"fit": defaults, "predict": defaults},
-            save_config_kwargs={"overwrite": True},
-        )
-    except (ValueError, OSError) as error:
+        configs = [str(path) for path in default_configs(arguments)]
+        defaults = {"default_config_files": configs}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.showwarning = _say
+            DoodlCLI(
+                GuidedGeneration,
+                PromptsAndSeeds,
+                args=arguments,
+                parser_class=Parser,
+                parser_kwargs={"fit": defaults, "predict": defaults},
+                save_config_kwargs={"overwrite": True},
+            )
+    except (ValueError, OSError, MisconfigurationException) as error:
         if os.environ.get("DOODL_TRACEBACK"):
             raise
         fail(str(error))
 
 
-def packaged(argument: str) -> str:
-    """Return the path of a packaged configuration for its bare name, else as it is."""
-    head, equals, name = argument.rpartition("=")
-    path = CONFIGS / f"{name}.yaml"
-    bare = name and "/" not in name and not Path(name).exists()
-    if head in ("", "--config", "-c") and bare and path.is_file():
-        return f"{head}{equals}{path}"
-    return argument
+def packaged(arguments: Sequence[str]) -> list[str]:
+    """Return arguments in which a packaged configuration's bare name is its path.
+
+    Only what follows `--config` or `-c` is a configuration, and a file of the current
+    folder goes before a packaged one.
+    """
+    expanded = list(arguments)
+    for i, argument in enumerate(arguments):
+        head, equals, name = argument.rpartition("=")
+        named = head in CONFIG if equals else i > 0 and arguments[i - 1] in CONFIG
+        path = CONFIGS / f"{name}.yaml"
+        if named and not Path(name).exists() and path.is_file():
+            expanded[i] = f"{head}{equals}{path}"
+    return expanded
 
 
 def default_configs(arguments: Sequence[str]) -> list[Path]:
@@ -96,6 +111,9 @@ def default_configs(arguments: Sequence[str]) -> list[Path]:
 
     `default.yaml` has the paper's values. As long as the model is the embedded one,
     `shapes.yaml` follows it, since a small world needs other values.
+
+    Raises:
+        ValueError: a configuration that the user gives cannot be read.
     """
     model = "shapes"
     for i, argument in enumerate(arguments):
@@ -103,7 +121,7 @@ def default_configs(arguments: Sequence[str]) -> list[Path]:
         value = value or "".join(arguments[i + 1 : i + 2])
         if key == "--model.pretrained":
             model = value
-        elif key in ("--config", "-c"):
+        elif key in CONFIG:
             model = _model_of(Path(value)) or model
     names = ["default", "shapes"] if model == "shapes" else ["default"]
     return [CONFIGS / f"{name}.yaml" for name in names]
@@ -111,17 +129,34 @@ def default_configs(arguments: Sequence[str]) -> list[Path]:
 
 def fail(message: str) -> NoReturn:
     """Print one sentence on stderr and exit with status 2."""
-    print(f"doodl: {message}", file=sys.stderr)
+    print(f"doodl: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(2)
 
 
 def _model_of(path: Path) -> str | None:
-    """Return the model that a configuration names, if it is there to be read."""
+    """Return the model that a configuration names, if it is there and names one."""
+    if not path.is_file():
+        return None  # said by the parser, which also knows where it looked
+    model = _read(path).get("model")
+    return model.get("pretrained") if isinstance(model, dict) else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a configuration says; unlike the parser's, its errors name the file.
+
+    Raises:
+        ValueError: it cannot be read, or is no mapping.
+    """
     try:
-        content: Any = yaml.safe_load(path.read_text())
-        return content["model"]["pretrained"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
-        return None
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"Could not read the config '{path}': {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"Expected settings as 'key: value' in the config '{path}', found "
+            f"{type(content).__name__}."
+        )
+    return content
 
 
 def _say(message: Warning | str, *args: Any, **kwargs: Any) -> None:

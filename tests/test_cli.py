@@ -1,0 +1,304 @@
+"""The command: what it parses, what it refuses, and one small run of each kind."""
+
+import csv
+import os
+import re
+import subprocess
+import sys
+import warnings
+
+import pytest
+import yaml
+
+from doodl import cli
+from doodl.cli import CONFIGS
+
+TINY = (
+    *("--model.num_steps", "2", "--model.num_updates", "1"),
+    *("--multicrop.num_cutouts", "2", "--data.seeds", "[0]"),
+)
+
+
+@pytest.fixture(autouse=True)
+def empty(shapes, tmp_path, monkeypatch):
+    """Runs each test in an empty folder; `shapes` is the tiny world."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return tmp_path
+
+
+@pytest.fixture
+def unloaded(monkeypatch):
+    """Fails the test if a network is loaded."""
+
+    def fail(*args, **kwargs):
+        raise AssertionError("a network was loaded")
+
+    monkeypatch.setattr("doodl.pretrained.TextToImage.load", fail)
+    monkeypatch.setattr("doodl.pretrained.load_clip", fail)
+    monkeypatch.setattr("doodl.shapes.judge.load_timm", fail)
+
+
+@pytest.fixture
+def printed(capsys, unloaded):
+    """The configuration that a command would run, as text and parsed."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as exit_:
+            cli.main([*arguments, "--print_config"])
+        out, err = capsys.readouterr()
+        assert (exit_.value.code, err) == (0, "")
+        return out, yaml.safe_load(out)
+
+    return run
+
+
+@pytest.fixture
+def refused(capsys, unloaded):
+    """The sentence that a command ends with."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as exit_:
+            cli.main(arguments)
+        out, err = capsys.readouterr()
+        assert exit_.value.code not in (0, None)
+        assert (out, err[:7], err.count("\n"), err[-1]) == ("", "doodl: ", 1, "\n")
+        assert "Traceback" not in err
+        return err[7:-1]
+
+    return run
+
+
+def manifest(folder):
+    with (folder / "manifest.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+# What it parses
+
+
+def test_no_argument_is_the_shapes_demo(printed):
+    _, config = printed("fit")
+    demo = yaml.safe_load((CONFIGS / "shapes.yaml").read_text())
+    assert config["model"]["pretrained"] == "shapes"
+    assert config["model"]["guide"]["init_args"]["model"] == "shapes/guide"
+    for key in ("num_steps", "num_updates", "mixing", "guidance_scale"):
+        assert config["model"][key] == demo["model"][key]
+    assert config["data"]["prompts"] == demo["data"]["prompts"]
+    assert config["trainer"]["logger"] is False  # of default.yaml, below it
+
+
+@pytest.mark.parametrize("how", ["argument", "equals", "config"])
+def test_another_model_has_the_papers_values(printed, empty, how):
+    (empty / "mine.yaml").write_text("model: {pretrained: owner/model}\n")
+    arguments = {
+        "argument": ["--model.pretrained", "owner/model"],
+        "equals": ["--model.pretrained=owner/model"],
+        "config": ["--config", "mine.yaml"],
+    }
+    _, config = printed("fit", *arguments[how])
+    paper = yaml.safe_load((CONFIGS / "default.yaml").read_text())
+    assert config["model"]["pretrained"] == "owner/model"
+    assert config["model"]["judge"] is config["model"]["verdict"] is None
+    for key in ("num_steps", "num_updates", "mixing", "guidance_scale"):
+        assert config["model"][key] == paper["model"][key]
+    assert config["model"]["guide"] == paper["model"]["guide"] | {
+        "init_args": {**paper["model"]["guide"]["init_args"], "guide_prompt": None}
+    }
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in CONFIGS.glob("*.yaml")))
+def test_every_packaged_config_parses_by_its_bare_name(printed, name):
+    for arguments in (("--config", name), (f"--config={name}",)):
+        _, config = printed("fit", *arguments)
+        said = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+        folder = said.get("results", {}).get("folder", "results")
+        assert config["results"]["folder"] == folder
+
+
+def test_a_bare_name_means_a_config_only_after_config(printed):
+    folder = printed("fit", "--results.folder", "shapes")[1]["results"]["folder"]
+    assert folder == "shapes"
+    model = printed("fit", "--model.pretrained", "shapes")[1]["model"]["pretrained"]
+    assert model == "shapes"
+
+
+def test_an_own_file_goes_before_a_packaged_config_of_its_name(printed, empty):
+    (empty / "clip_text").write_text("results: {folder: mine}\n")
+    assert printed("fit", "--config", "clip_text")[1]["results"]["folder"] == "mine"
+
+
+def test_the_command_line_goes_before_configs(printed):
+    _, config = printed("fit", "--config", "clip_text", "--model.num_steps", "7")
+    assert config["model"]["num_steps"] == 7
+
+
+def test_a_printed_config_means_the_same_again(printed, empty):
+    text, config = printed("fit", "--model.mixing", "0.8", "--data.seeds", "[5, 6]")
+    (empty / "mine.yaml").write_text(text)
+    again = printed("fit", "--config", "mine.yaml")[1]
+    assert again == config
+    assert (again["model"]["mixing"], again["data"]["seeds"]) == (0.8, [5, 6])
+
+
+def test_the_help_explains_settings(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["fit", "--help"])
+    out = capsys.readouterr().out
+    assert exit_.value.code == 0
+    for text in ("denoising steps T", "crops of each picture", "where the results go"):
+        assert text in " ".join(out.split())
+
+
+# What it refuses
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "subcommand"),
+        (["frobnicate"], "invalid choice: 'frobnicate'"),
+        (["fit", "--config", "missing.yaml"], "missing.yaml"),
+        (["fit", "--config", "broken.yaml"], "broken.yaml"),
+        (["fit", "--config", "binary.yaml"], "binary.yaml"),
+        (["fit", "--config", "list.yaml"], "list.yaml"),
+        (["fit", "--config", "."], "not a file"),
+        (["fit", "--config", "unknown.yaml"], "colour"),
+        (["fit", "--model.colour", "red"], "--model.colour"),
+        (["fit", "--model.guide", "nowhere.Guide"], "nowhere.Guide"),
+        (["fit", "--model.guide", "doodl.guides.Nothing"], "doodl.guides.Nothing"),
+        (["fit", "--model.guide", "doodl.data.Generation"], "Generation"),
+        (["fit", "--model.guide.init_args.colour", "1"], "colour"),
+        (["fit", "--model.verdict", "doodl.guides.Symmetry"], "--model.verdict.*Verdi"),
+        (["fit", "--data.prompts", "[]"], "at least one prompt"),
+        (["fit", "--data.prompts", "a ring"], "--data.prompts.*list.*a ring"),
+        (["fit", "--data.prompts", "['a', ' ']"], "received ' ' at position 2"),
+        (["fit", "--data.prompts", "['a', 'a']"], "received 'a' twice"),
+        (["fit", "--data.seeds", "[1, 1]"], "received 1 twice"),
+        (["fit", "--data.seeds", "[-1]"], "received -1"),
+        (["fit", "--data.seeds", "[]"], "at least one seed"),
+        (["fit", "--data.batch_size", "0"], "batch_size of at least 1, received 0"),
+        (["fit", "--model.num_steps", "0"], "between 1 and 1000, received 0"),
+        (["fit", "--model.num_steps", "1001"], "between 1 and 1000, received 1001"),
+        (["fit", "--model.num_steps", "few"], "--model.num_steps.*int.*few"),
+        (["fit", "--model.num_updates", "0"], "at least 1, received 0"),
+        (["fit", "--model.mixing", "0"], "mixing must be in .* received 0"),
+        (["fit", "--model.mixing", "1.5"], "mixing must be in .* received 1.5"),
+        (["fit", "--model.guidance_scale", ".nan"], "guidance_scale.*nan"),
+        (["fit", "--model.guidance_scale", "nan"], "guidance_scale.*nan"),
+        (["fit", "--results.folder", "list.yaml"], "'list.yaml' is a file"),
+        (["fit", "--results.folder", "list.yaml/in"], "'list.yaml' is a file"),
+        (["fit", "--model.optimizer.init_args.lr", "-1"], "lr must be positive"),
+        (["fit", "--early_stopping.patience", "0"], "patience must be at least 1"),
+        (["fit", "--multicrop.reduction", "max"], "reduction.*max"),
+        (["fit", "--trainer.gradient_clip_val", "1"], "no trainer.gradient_clip_val"),
+        (["fit", "--trainer.accumulate_grad_batches", "2"], "of 1, received 2"),
+        (["fit", "--trainer.max_epochs", "-5"], "max_epochs.*-5"),
+        (["predict", "--data.prompts", "[]"], "at least one prompt"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_ends_with_one_sentence(refused, empty, arguments, message):
+    (empty / "broken.yaml").write_text("model: [")
+    (empty / "binary.yaml").write_bytes(b"\xff\xfe\x00\x80")
+    (empty / "list.yaml").write_text("- 1\n- 2\n")
+    (empty / "unknown.yaml").write_text("model: {colour: red}\n")
+    sentence = refused(*arguments)
+    assert re.search(message, sentence), sentence
+    assert not (empty / "results" / "manifest.csv").exists()
+
+
+def test_a_missing_model_is_a_sentence_too(capsys, empty):
+    with pytest.raises(SystemExit):
+        cli.main(["fit", "--model.pretrained", "./nothing"])
+    err = capsys.readouterr().err
+    assert err.startswith("doodl: Expected a folder with a model_index.json")
+    assert err.count("\n") == 1
+
+
+def test_a_sentence_can_be_had_as_a_traceback(monkeypatch, unloaded):
+    monkeypatch.setenv("DOODL_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="at least one prompt"):
+        cli.main(["fit", "--data.prompts", "[]"])
+
+
+def test_it_leaves_the_process_as_it_was(printed):
+    before = list(sys.argv), list(warnings.filters), warnings.showwarning
+    printed("fit", "--config", "clip_text")
+    assert (list(sys.argv), list(warnings.filters), warnings.showwarning) == before
+
+
+# What it does
+
+
+def test_fit_in_an_empty_folder(empty, capsys):
+    cli.main(["fit", *TINY])
+    out, err = capsys.readouterr()
+    rows = manifest(empty / "results")
+    assert [row["status"] for row in rows] == ["finished"] * 3
+    for row in rows:
+        assert row["updates"] == "1"
+        assert float(row["guide_best"]) >= float(row["guide_first"])
+        assert row["judge_first"]
+        assert row["verdict_first"] in ("True", "False")
+        assert (empty / "results" / row["folder"] / "best.png").is_file()
+        assert (empty / "results" / "tensorboard" / row["folder"]).is_dir()
+    assert sorted(p.name for p in empty.iterdir()) == ["results"]
+    saved = yaml.safe_load((empty / "results" / "config.yaml").read_text())
+    assert saved["model"]["num_steps"] == 2
+    assert "Pictures and manifest.csv: results" in out
+    assert "Curves: tensorboard --logdir results/tensorboard" in out
+    assert "generations 1-3 of 3" in out + err
+    assert "Warning" not in out + err
+
+
+def test_predict_with_a_model_of_ones_own(empty, world, capsys):
+    arguments = [f"--model.pretrained={world / 'pipeline'}"]
+    arguments += [f"--model.guide.init_args.model={world / 'guide'}"]
+    arguments += ["--data.prompts", "['any words, größer']", *TINY]
+    cli.main(["predict", *arguments])
+    (row,) = manifest(empty / "results")
+    assert (row["status"], row["updates"], row["seed"]) == ("sampled", "0", "0")
+    assert row["prompt"] == "any words, größer"
+    assert row["judge_first"] == row["verdict_first"] == ""
+
+
+def test_fit_with_a_guide_of_ones_own_in_the_current_folder(empty):
+    (empty / "dark.py").write_text(
+        "from doodl.guides import Guide\n\n\n"
+        "class Dark(Guide):\n"
+        "    def forward(self, pixels, targets):\n"
+        "        return pixels.mean(dim=(1, 2, 3))\n"
+    )
+    cli.main(["fit", "--model.guide", "dark.Dark", *TINY])
+    assert all(
+        -1 <= float(row["guide_best"]) <= 0 for row in manifest(empty / "results")
+    )
+
+
+def test_predict_with_a_baseline(empty):
+    arguments = ["--model.baseline", "doodl.baselines.BestOfN"]
+    cli.main(["predict", *arguments, "--model.baseline.init_args.samples=2", *TINY])
+    assert {row["updates"] for row in manifest(empty / "results")} == {"1"}
+
+
+def test_a_wide_gap_is_one_sentence(empty, capsys, monkeypatch):
+    monkeypatch.setattr("doodl.generation.CORRUPT_GAP", 1e-9)
+    cli.main(["predict", *TINY])
+    err = capsys.readouterr().err
+    said = [line for line in err.splitlines() if line.startswith("doodl: The two")]
+    assert len(said) == 1
+
+
+def test_the_installed_command_refuses_as_it_does_here(empty):
+    done = subprocess.run(
+        [sys.executable, "-m", "doodl", "fit", "--data.seeds", "[-1]"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "doodl: Expected seeds from 0 to 2^63 - 1, received -1; choose another.\n"
+    )
