@@ -12,8 +12,9 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from typing_extensions import override
 
-from doodl.generation import FullFrame, GuidedGeneration
+from doodl.generation import GuidedGeneration
 from doodl.guides import cutouts
+from doodl.guides.views import FullFrame
 
 
 class Multicrop(Callback):

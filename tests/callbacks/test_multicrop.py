@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from doodl.callbacks import Multicrop
-from doodl.generation import FullFrame
 from doodl.guides import Guide
+from doodl.guides.views import FullFrame
 
 
 class Watching(Guide):
