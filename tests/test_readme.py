@@ -1,0 +1,33 @@
+"""What the README shows runs as it stands, on the tests' small world."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from doodl.cli import main
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.usefixtures("shapes")
+def test_the_python_example_optimises(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (example,) = (block for block in BLOCKS if "Trainer(" in block)
+    example = example.replace("num_steps=20", "num_steps=2")
+    exec(example.replace("num_updates=10", "num_updates=2"), {})
+    assert len(list((tmp_path / "results/python").glob("*/best.png"))) == 2
+    assert re.search(r"^-?0\.\d+$", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.usefixtures("shapes")
+def test_a_loss_of_ones_own_is_found_by_its_class_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (own,) = (block for block in BLOCKS if "class Blue" in block)
+    assert len(own.strip().splitlines()) <= 15
+    (tmp_path / "blue.py").write_text(own)
+    settings = ["--model.num_steps", "2", "--model.num_updates", "2"]
+    main(["fit", "--model.guide", "blue.Blue", *settings, "--data.seeds", "[0]"])
+    assert list((tmp_path / "results").glob("*/best.png"))
