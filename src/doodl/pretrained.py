@@ -68,10 +68,10 @@ class TextToImage:
     def __init__(
         self, pipeline: StableDiffusionPipeline, device: torch.device | str = "cpu"
     ) -> None:
-        self.pipeline = pipeline.to(device)
-        self.vae, self.unet = pipeline.vae, pipeline.unet
         # diffusers' own networks come in float32, transformers' as they were saved.
         pipeline.text_encoder.float()
+        self.pipeline = pipeline.to(device)
+        self.vae, self.unet = pipeline.vae, pipeline.unet
         for part in (self.vae, self.unet, pipeline.text_encoder):
             part.requires_grad_(False).eval()
         self.schedule = Schedule.from_config(pipeline.scheduler.config)
