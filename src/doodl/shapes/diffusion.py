@@ -111,9 +111,9 @@ class DiffusionTraining(Training):
         tokens: Tensor,
         *,
         steps: int,
-        lr: float = 1.2e-3,
+        lr: float = 1e-3,
         seed: int = 51,
-        batch_size: int = 64,
+        batch_size: int = 32,
         unet: UNet2DConditionModel | None = None,
     ) -> None:
         super().__init__(steps=steps, lr=lr, seed=seed)

@@ -132,7 +132,7 @@ def _diffusion(job: Job) -> None:
     else:
         encoder = diffusion.train_text_encoder(job.folder / "text", job.steps(800))
     training = diffusion.DiffusionTraining(
-        encoder, data["latents"], data["tokens"], steps=job.steps(5000), unet=unet
+        encoder, data["latents"], data["tokens"], steps=job.steps(10_000), unet=unet
     )
     fit(training, job.folder / "unet", threads=job.threads)
     unet, encoder = training.average
