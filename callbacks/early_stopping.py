@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
@@ -66,13 +66,22 @@ class EarlyStopping(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: GuidedGeneration, optimizer: Optimizer
     ) -> None:
-        if self.target is None and self.patience is None:
+        rendering = pl_module.rendering
+        if rendering is None or (self.target is None and self.patience is None):
             return
-        self.scores.append(getattr(pl_module.rendering, self.monitor).tolist())
+        self.scores.append(getattr(rendering, self.monitor).tolist())
         for i, scores in enumerate(zip(*self.scores, strict=True)):
             reason = self.reason(scores)
             if reason and not pl_module.trajectory.ended(i):
                 pl_module.stop(i, reason)
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"scores": list(self.scores)}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.scores = list(state_dict["scores"])
 
     def reason(self, scores: Sequence[float]) -> str | None:
         """Return why a generation with these scores, in order, should end, if so."""

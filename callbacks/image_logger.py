@@ -46,6 +46,7 @@ class ImageLogger(Callback):
         self.every_n_updates = every_n_updates
         self.max_generations = max_generations
         self.logged = 0
+        self.folders: list[Path] = []
         self.writers: list[SummaryWriter] = []
         self.drawn: list[int | None] = []
 
@@ -53,18 +54,13 @@ class ImageLogger(Callback):
     def on_train_epoch_start(
         self, trainer: Trainer, pl_module: GuidedGeneration
     ) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
         # The module begins the batch after its callbacks, so ask the plan.
         batch = pl_module.batches[trainer.current_epoch]
         room = max(self.max_generations - self.logged, 0)
-        folders = [self.folder / g.id for g in batch[:room]]
-        self.logged += len(folders)
-        for folder in folders:
-            for old in folder.glob("events.*"):
-                old.unlink()
-        self.writers = [SummaryWriter(str(folder)) for folder in folders]
-        self.drawn = [None] * len(folders)
+        self.folders = [self.folder / g.id for g in batch[:room]]
+        self.logged += len(self.folders)
+        self.writers = []
+        self.drawn = [None] * len(self.folders)
 
     @override
     def on_train_batch_end(
@@ -75,6 +71,10 @@ class ImageLogger(Callback):
         batch: int,
         batch_idx: int,
     ) -> None:
+        if pl_module.rendering is None:
+            return
+        if not self.writers:
+            self._open(batch)
         last = trainer.optimizers[0].last  # type: ignore[attr-defined]
         columns = _columns(pl_module) | {
             name if name == "loss" else f"latents/{name}": values.tolist()
@@ -85,16 +85,27 @@ class ImageLogger(Callback):
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
         # A batch that ended early has no rendering after its last update.
-        result = pl_module.rendering.update == pl_module.num_updates
-        self._write(pl_module, _columns(pl_module) if result else {}, picture=True)
+        if pl_module.rendering is not None:
+            result = pl_module.rendering.update == pl_module.num_updates
+            self._write(pl_module, _columns(pl_module) if result else {}, picture=True)
         for writer in self.writers:
             writer.close()
         self.writers = []
+
+    def _open(self, update: int) -> None:
+        """Open a run a generation; what an earlier attempt wrote from here on goes."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        for folder in self.folders if update == 0 else []:
+            for old in folder.glob("events.*"):
+                old.unlink()
+        self.writers = [SummaryWriter(str(f), purge_step=update) for f in self.folders]
 
     def _write(
         self, pl_module: GuidedGeneration, columns: dict[str, list], *, picture: bool
     ) -> None:
         rendering = pl_module.rendering
+        assert rendering is not None
         for i, writer in enumerate(self.writers):
             if pl_module.trajectory.seen(i, rendering):
                 for name, values in columns.items():
@@ -116,6 +127,7 @@ class ImageLogger(Callback):
 
 def _columns(pl_module: GuidedGeneration) -> dict[str, list]:
     rendering = pl_module.rendering
+    assert rendering is not None
     columns = {"score/guide": rendering.guide.tolist()}
     if rendering.judge is not None:
         columns["score/judge"] = rendering.judge.tolist()

@@ -27,7 +27,7 @@ class Progress(TQDMProgressBar):
     def get_metrics(
         self, trainer: Trainer, pl_module: GuidedGeneration
     ) -> dict[str, int | str | float | dict[str, float]]:
-        rendering = getattr(pl_module, "rendering", None)
+        rendering = pl_module.rendering
         if rendering is None:  # nothing has been made yet
             return {}
         shown: dict[str, int | str | float | dict[str, float]] = {}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import contextlib
 import json
 import math
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -21,26 +20,10 @@ from safetensors.torch import save
 from typing_extensions import override
 
 from doodl import __version__, images
-from doodl.data import Generation
+from doodl.archive import Archive
+from doodl.data import Generation, PromptsAndSeeds
 from doodl.generation import GuidedGeneration
-from doodl.trajectory import Snapshot, Trajectory
-
-COLUMNS = (
-    "id",
-    "prompt",
-    "seed",
-    "status",
-    "updates",
-    "guide_first",
-    "guide_best",
-    "judge_first",
-    "judge_best",
-    "verdict_first",
-    "verdict_best",
-    "selector",
-    "folder",
-    "reason",
-)
+from doodl.trajectory import Trajectory
 
 
 class Results(Callback):
@@ -48,38 +31,56 @@ class Results(Callback):
 
     A generation's folder holds `original.png`, `best.png` and `final.png`, the initial
     pairs that make the last two in `latents.safetensors`, every update's scores in
-    `metrics.jsonl` and its row of the manifest in `summary.json`. Files are written
-    under another name and moved into place, so that none is ever half there. Seconds
-    go to `timings.csv`, since they differ from run to run.
+    `metrics.jsonl` and its row of the manifest in `summary.json`. Seconds go to
+    `timings.csv`, since they differ from run to run.
+
+    The same run again makes what is missing: it skips what is finished and goes on with
+    what was begun, from the last update that was saved. Interrupted, it saves at once.
 
     Args:
         folder: where the results go; made if it is missing.
+        save_every_n_updates: how often a begun batch is saved.
+
+    Attributes:
+        settings: what changes an image, which a folder holds one set of; by default
+            what the module says of itself.
     """
 
-    def __init__(self, folder: str = "results") -> None:
-        self.folder = Path(folder)
-        for path in (self.folder, *self.folder.parents):
-            if path.exists() and not path.is_dir():
-                raise ValueError(
-                    f"The results folder '{folder}' cannot be made, since '{path}' "
-                    "is a file; choose another with --results.folder."
-                )
+    def __init__(self, folder: str = "results", save_every_n_updates: int = 5) -> None:
+        if save_every_n_updates < 1:
+            raise ValueError(
+                "Expected save_every_n_updates of at least 1, received "
+                f"{save_every_n_updates}."
+            )
+        self.archive = Archive(folder)
+        self.save_every_n_updates = save_every_n_updates
+        self.settings: dict[str, Any] | None = None
         self.metrics: list[list[dict[str, Any]]] = []
-        self.rows: list[dict[str, Any]] = []
+        self.rows: dict[str, dict[str, Any]] = {}
         self.started = 0.0
 
     @override
     def setup(self, trainer: Trainer, pl_module: GuidedGeneration, stage: str) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write(self.folder / ".writable", b"")
-            # Another rank may have been here.
-            (self.folder / ".writable").unlink(missing_ok=True)
-        except OSError as error:
-            raise ValueError(
-                f"Cannot write to the results folder '{self.folder}': {error.strerror}."
-            ) from error
-        self.rows = []
+        settings = {"command": stage, **(self.settings or pl_module.settings())}
+        self.archive.open(settings)
+        pl_module.archive = self.archive
+        data: PromptsAndSeeds = trainer.datamodule  # type: ignore[attr-defined]
+        self.rows = {}
+        for batch in data.assigned(trainer.global_rank, trainer.world_size):
+            for generation in batch:
+                row = self.archive.row(generation)
+                if row is not None:
+                    self.rows[generation.id] = row
+
+    @property
+    def folder(self) -> Path:
+        """Where the results go."""
+        return self.archive.folder
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """Rows of this process's generations that failed."""
+        return [row for row in self.rows.values() if row["status"] == "failed"]
 
     @override
     def on_train_epoch_start(
@@ -100,8 +101,17 @@ class Results(Callback):
         self._collect(pl_module, pl_module.diagnostics)
 
     @override
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: GuidedGeneration, batch: int, batch_idx: int
+    ) -> None:
+        # The module notes what is to be saved after the callbacks of the update before.
+        if pl_module.saved and batch % self.save_every_n_updates == 0:
+            self._save_state(pl_module)
+
+    @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
-        if pl_module.rendering.update == pl_module.num_updates:
+        rendering = pl_module.rendering
+        if rendering is not None and rendering.update == pl_module.num_updates:
             self._collect(pl_module, {})
         self._finish(pl_module.trajectory, "finished")
 
@@ -128,6 +138,8 @@ class Results(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         self._finish(outputs, "sampled")
+        if trainer.received_sigterm:  # Lightning's own loop does not ask
+            raise SIGTERMException
 
     @override
     def on_fit_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
@@ -137,12 +149,35 @@ class Results(Callback):
     def on_predict_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
         self._report()
 
+    @override
+    def on_exception(
+        self, trainer: Trainer, pl_module: GuidedGeneration, exception: BaseException
+    ) -> None:
+        if pl_module.saved:
+            with contextlib.suppress(OSError):  # a full disk may be the exception
+                self._save_state(pl_module)
+        if isinstance(exception, KeyboardInterrupt | SIGTERMException):
+            Console().print("Stopped and saved: the same command goes on from here.")
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"metrics": [list(lines) for lines in self.metrics]}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.metrics = [list(lines) for lines in state_dict["metrics"]]
+
+    def _save_state(self, pl_module: GuidedGeneration) -> None:
+        self.archive.save_state(pl_module.trajectory.generations, pl_module.saved)
+
     def _collect(self, pl_module: GuidedGeneration, extra: Mapping[str, Any]) -> None:
         """Keep the scores of the current rendering for `metrics.jsonl`.
 
         A generation that has ended has no more of them.
         """
         rendering = pl_module.rendering
+        if rendering is None:  # there was no memory for one
+            return
         columns = {"guide": rendering.guide, **extra}
         if rendering.judge is not None:
             columns["judge"] = rendering.judge
@@ -155,63 +190,55 @@ class Results(Callback):
     def _finish(self, trajectory: Trajectory, status: str) -> None:
         seconds = (time.monotonic() - self.started) / len(trajectory)
         for i, generation in enumerate(trajectory.generations):
-            row = summary(trajectory, i, status)
-            self.rows.append(row)
-            folder = self.folder / generation.id
-            folder.mkdir(exist_ok=True)
-            self._save_pictures(trajectory, i, folder)
+            row = self.rows[generation.id] = summary(trajectory, i, status)
             lines = "".join(json.dumps(line) + "\n" for line in self.metrics[i])
-            write(folder / "metrics.jsonl", lines.encode())
-            write(folder / "timing.json", json.dumps({"seconds": seconds}).encode())
-            # Last, for it says that the folder is complete.
-            write(folder / "summary.json", json.dumps(row, indent=2).encode())
-        self._write_tables()
+            files = {
+                **self._pictures(trajectory, i),
+                "metrics.jsonl": lines.encode(),
+                "timing.json": json.dumps({"seconds": seconds}).encode(),
+            }
+            self.archive.save(generation, files, row)
+        self.archive.drop_state(trajectory.generations)
+        self.archive.write_tables()
 
-    def _save_pictures(self, trajectory: Trajectory, index: int, folder: Path) -> None:
+    def _pictures(self, trajectory: Trajectory, index: int) -> dict[str, bytes]:
+        """Return the files of a generation's images and of what makes them."""
         generation = trajectory.generations[index]
-        shots: dict[str, Snapshot | None] = {
+        snapshots = {
             "original": trajectory.first[index],
             "best": trajectory.best[index],
             "final": trajectory.last[index],
         }
+        shots = {k: shot for k, shot in snapshots.items() if shot is not None}
         metadata = {
             "prompt": generation.prompt,
             "seed": str(generation.seed),
+            "settings": self.archive.digest(),
             "software": f"doodl {__version__}",
         }
-        for name, shot in shots.items():
-            if shot is not None:
-                images.save(
-                    shot.pixels,
-                    folder / f"{name}.png",
-                    {**metadata, "update": str(shot.update)},
-                )
-        latents = {
+        files = {
+            f"{name}.png": images.encode(
+                shot.pixels, {**metadata, "update": str(shot.update)}
+            )
+            for name, shot in shots.items()
+        }
+        pairs = {
             name: shot.latents.clone()  # one snapshot may be both best and final
             for name, shot in shots.items()
-            if shot is not None and name != "original"
+            if name != "original"
         }
-        if latents:
-            write(folder / "latents.safetensors", save(latents))
-
-    def _write_tables(self) -> None:
-        """Build both tables from the folders, so that any rank writes the same."""
-        rows, timings = [], []
-        for path in sorted(self.folder.glob("*/summary.json")):
-            rows.append(json.loads(path.read_text()))
-            timing = json.loads((path.parent / "timing.json").read_text())
-            timings.append({"id": rows[-1]["id"], **timing})
-        write(self.folder / "manifest.csv", _table(rows, COLUMNS))
-        write(self.folder / "timings.csv", _table(timings, ("id", "seconds")))
+        return {**files, "latents.safetensors": save(pairs)} if pairs else files
 
     def _report(self) -> None:
         """Print the rows of this run and where the files are."""
         console = Console()
         if self.rows:
-            console.print(report(self.rows))
+            console.print(report(list(self.rows.values())))
         # As plain text: brackets in a path are no markup, and a path has one line.
-        console.out(f"Pictures and manifest.csv: {self.folder}", highlight=False)
-        log = self.folder / "tensorboard"
+        console.out(
+            f"Pictures and manifest.csv: {self.archive.folder}", highlight=False
+        )
+        log = self.archive.folder / "tensorboard"
         if log.is_dir():
             console.out(f"Curves: tensorboard --logdir {log}", highlight=False)
 
@@ -258,19 +285,6 @@ def report(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _number(value: float) -> float | None:
     """Return a number that JSON knows; it has no NaN."""
     return value if math.isfinite(value) else None
@@ -286,11 +300,3 @@ def _cell(value: float | bool | None) -> str:
     if isinstance(value, bool):
         return "right" if value else "wrong"
     return f"{value:.3f}"
-
-
-def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()

@@ -5,20 +5,28 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
+from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.exceptions import (
+    MisconfigurationException,
+    SIGTERMException,
+)
 from typing_extensions import override
 
 from doodl.callbacks import EarlyStopping, ImageLogger, Multicrop, Progress, Results
 from doodl.data import PromptsAndSeeds
 from doodl.generation import GuidedGeneration
+from doodl.strategy import independent
 
 CONFIGS = Path(__file__).parent / "configs"
 """Where an installed package keeps them; `configs/` of a checkout otherwise."""
@@ -58,6 +66,24 @@ class DoodlCLI(LightningCLI):
         # Where the whole configuration is saved.
         parser.link_arguments("results.folder", "trainer.default_root_dir")
 
+    @override
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        asked = self._get(self.config_init, "trainer", {})
+        names = ("accelerator", "devices", "num_nodes", "strategy")
+        ranks = independent(**{k: asked[k] for k in names if asked.get(k) is not None})
+        results = self._get(self.config_init, "results")
+        results.settings = self.settings()
+        return super().instantiate_trainer(**{**ranks, **kwargs})
+
+    def settings(self) -> dict[str, Any]:
+        """Return what changes an image or its scores, of all that was configured."""
+        config = self.config[self.subcommand]
+        whole = yaml.safe_load(self._parser(self.subcommand).dump(config))
+        model = {k: v for k, v in whole["model"].items() if k != "adjoint"}
+        keys = ("multicrop", "early_stopping")
+        precision = {"precision": whole["trainer"].get("precision")}
+        return {"model": model, **{k: whole[k] for k in keys}, "trainer": precision}
+
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; a user's mistake ends with one sentence, not a traceback.
@@ -73,10 +99,10 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         configs = [str(path) for path in default_configs(arguments)]
         defaults = {"default_config_files": configs}
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), requeue_as_stop():
             warnings.filterwarnings("ignore", module="lightning")
             warnings.showwarning = _say
-            DoodlCLI(
+            cli = DoodlCLI(
                 GuidedGeneration,
                 PromptsAndSeeds,
                 args=arguments,
@@ -88,6 +114,37 @@ def main(args: Sequence[str] | None = None) -> None:
         if os.environ.get("DOODL_TRACEBACK"):
             raise
         fail(str(error))
+    except SIGTERMException:
+        raise SystemExit(128 + signal.SIGTERM) from None
+    except KeyboardInterrupt:
+        raise SystemExit(128 + signal.SIGINT) from None
+    report_failures(cli.trainer)
+
+
+@contextmanager
+def requeue_as_stop() -> Iterator[None]:
+    """Let SLURM's warning before the time limit, SIGUSR1, be what SIGTERM is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(
+        signal.SIGUSR1, lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def report_failures(trainer: Trainer) -> None:
+    """End with a sentence if generations failed; the others are complete."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Results) and callback.failed:
+            reasons = dict.fromkeys(row["reason"] for row in callback.failed)
+            fail(
+                f"{len(callback.failed)} of {len(callback.rows)} generations failed: "
+                f"{'; '.join(reasons)}."
+            )
 
 
 def packaged(arguments: Sequence[str]) -> list[str]:

@@ -11,13 +11,16 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
+from pathlib import Path
 from typing import Any
 
 from lightning import LightningDataModule
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 from typing_extensions import override
+
+from doodl.prompts import Row, read_prompts
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,21 @@ class Generation:
         prompt: what the model is asked for.
         seed: of the initial noise, of the crops and of the optimiser's noise.
         negative_prompt: what the model is led away from.
-        guide_prompt: what the guide is asked for, if not the prompt.
+        guide_prompt: what a text guide is asked for, if not the prompt.
+        target: the class that a classifier is asked for, if not its own: a name or a
+            number as text.
+        image: path of the picture that an image guide is asked for, if not its own, or
+            that an edit begins with.
+        name: what the user calls it, in place of the prompt's words in `id`.
     """
 
     prompt: str
     seed: int
     negative_prompt: str = ""
     guide_prompt: str | None = None
+    target: str | None = None
+    image: str | None = None
+    name: str | None = None
 
     @property
     def id(self) -> str:
@@ -44,7 +55,7 @@ class Generation:
         """
         content = json.dumps(astuple(self)).encode()
         digest = hashlib.blake2b(content, digest_size=4).hexdigest()
-        return f"{_slug(self.prompt)}-s{self.seed}-{digest}"
+        return f"{_slug(self.name or self.prompt)}-s{self.seed}-{digest}"
 
 
 def _slug(text: str, length: int = 48) -> str:
@@ -54,53 +65,53 @@ def _slug(text: str, length: int = 48) -> str:
     return words[:length].rstrip("-") or "prompt"
 
 
-def make_generations(
-    prompts: Sequence[str],
-    seeds: Sequence[int],
-    *,
-    negative_prompt: str = "",
-    guide_prompt: str | None = None,
-) -> list[Generation]:
-    """Every prompt with every seed, the seeds of one prompt next to each other."""
-    return [
-        Generation(prompt, seed, negative_prompt, guide_prompt)
-        for prompt in prompts
-        for seed in seeds
-    ]
-
-
 class PromptsAndSeeds(LightningDataModule):
     """Every prompt with every seed, in batches.
 
     Args:
-        prompts: what to draw, each different.
-        seeds: of the initial noise, each different; every prompt gets all of them.
+        prompts: what to draw, each different; or a file of them: `.txt` with one a
+            line, `.csv` or `.jsonl` with `prompt` and, where wanted, `negative_prompt`,
+            `guide_prompt`, `class`, `image`, `seed` and `id`, or DrawBench's CSV.
+        seeds: of the initial noise, each different; every prompt gets all of them. A
+            list, or a text such as `0-99` or `0-3,7`.
         batch_size: generations that a process optimises at a time.
-        negative_prompt: what the model is led away from, for all prompts.
+        negative_prompt: what the model is led away from, where a file does not say.
+        categories: of a DrawBench file, to keep only these.
 
     Raises:
         ValueError: a list is empty or repeats itself, a prompt is blank, a seed is
-            outside [0, 2^63), or `batch_size` is below 1.
+            outside [0, 2^63), `batch_size` is below 1, or a file cannot be used.
     """
 
     def __init__(
         self,
-        prompts: list[str],
-        seeds: Sequence[int] = (0, 1),
+        prompts: list[str] | str,
+        seeds: Sequence[int] | str = (0, 1),
         batch_size: int = 4,
         negative_prompt: str = "",
+        categories: list[str] | None = None,
     ) -> None:
         super().__init__()
-        check_prompts(prompts)
-        check_seeds(seeds)
         if batch_size < 1:
             raise ValueError(
                 f"Expected a batch_size of at least 1, received {batch_size}."
             )
+        seeds = parse_seeds(seeds) if isinstance(seeds, str) else seeds
+        check_seeds(seeds)
         self.batch_size = batch_size
-        self.generations = make_generations(
-            prompts, seeds, negative_prompt=negative_prompt
-        )
+        if isinstance(prompts, str):
+            check_file(prompts)
+            rows = read_prompts(prompts, categories)
+        else:
+            check_prompts(prompts)
+            if categories is not None:
+                raise ValueError(
+                    "Expected categories only with a file of prompts, received them "
+                    "with a list; leave them out."
+                )
+            rows = [Row(prompt) for prompt in prompts]
+        self.generations = make_generations(rows, seeds, negative_prompt)
+        _check_distinct("generations", [g.id for g in self.generations])
 
     def batches(self) -> list[list[Generation]]:
         """All generations in order, `batch_size` at a time, whatever the ranks."""
@@ -113,15 +124,15 @@ class PromptsAndSeeds(LightningDataModule):
 
     @override
     def train_dataloader(self) -> DataLoader[int]:
-        """The numbers of the updates, as many as the module asks for."""
+        """The numbers of the updates, from the one that the module has come to."""
         module: Any = self._trainer().lightning_module
-        return _one_by_one(range(module.num_updates))
+        return _one_by_one(range(module.num_updates), sampler=Remaining(module))
 
     @override
     def predict_dataloader(self) -> DataLoader[list[Generation]]:
-        """The batches of this process."""
-        trainer = self._trainer()
-        return _one_by_one(self.assigned(trainer.global_rank, trainer.world_size))
+        """The batches of this process, without what is there already."""
+        module: Any = self._trainer().lightning_module
+        return _one_by_one(module.batches)
 
     @override
     def transfer_batch_to_device(
@@ -136,12 +147,86 @@ class PromptsAndSeeds(LightningDataModule):
         return self.trainer
 
 
-def _one_by_one(items: Any) -> DataLoader[Any]:
-    return DataLoader(items, batch_size=None, collate_fn=_as_it_is, num_workers=0)
+class Remaining(Sampler[int]):
+    """The updates that the current batch of generations still needs.
+
+    Args:
+        module: has `num_updates` and `first_update`, which is read when the first
+            number is taken: an epoch that resumes begins later.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def __iter__(self) -> Iterator[int]:
+        yield from range(self.module.first_update, self.module.num_updates)
+
+    def __len__(self) -> int:
+        return self.module.num_updates
+
+
+def make_generations(
+    rows: Sequence[Row], seeds: Sequence[int], negative_prompt: str = ""
+) -> list[Generation]:
+    """Every row with every seed, or its own one; the seeds of a row stand together."""
+    return [
+        Generation(
+            prompt=row.prompt,
+            seed=seed,
+            negative_prompt=(
+                negative_prompt if row.negative_prompt is None else row.negative_prompt
+            ),
+            guide_prompt=row.guide_prompt,
+            target=row.class_name,
+            image=row.image,
+            name=row.id,
+        )
+        for row in rows
+        for seed in (seeds if row.seed is None else [row.seed])
+    ]
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds of a text such as `0-99` or `0-3,7`; both ends of a range count.
+
+    Raises:
+        ValueError: the text is anything else.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*([0-9]{1,19})\s*(?:-\s*([0-9]{1,19})\s*)?", part)
+        first, last = match.groups() if match else (None, None)
+        if first is None or int(last or first) - int(first) not in range(10**6):
+            raise ValueError(
+                f"Expected seeds as a list or a range such as '0-99', received "
+                f"'{text}'."
+            )
+        seeds += range(int(first), int(last or first) + 1)
+    return seeds
+
+
+def _one_by_one(items: Any, **options: Any) -> DataLoader[Any]:
+    return DataLoader(
+        items, batch_size=None, collate_fn=_as_it_is, num_workers=0, **options
+    )
 
 
 def _as_it_is(item: Any) -> Any:
     return item
+
+
+def check_file(prompts: str) -> None:
+    """Refuse a text that is meant as a prompt, not as a file of them.
+
+    Raises:
+        ValueError: it is no file and does not look like one.
+    """
+    looks = Path(prompts).suffix.lower() in (".txt", ".csv", ".jsonl")
+    if not looks and not Path(prompts).is_file():
+        raise ValueError(
+            f"Expected a list of prompts or a file of them, received '{prompts}'; put "
+            "a prompt in a list."
+        )
 
 
 def check_prompts(prompts: Sequence[str]) -> None:
@@ -150,10 +235,6 @@ def check_prompts(prompts: Sequence[str]) -> None:
     Raises:
         ValueError: in each of these cases, naming the prompt.
     """
-    if isinstance(prompts, str):
-        raise ValueError(
-            f"Expected a list of prompts, received '{prompts}'; put it in a list."
-        )
     if not prompts:
         raise ValueError(
             "Expected at least one prompt, received an empty list; add a text."
@@ -186,8 +267,10 @@ def check_seeds(seeds: Sequence[int]) -> None:
 
 
 def _check_distinct(name: str, values: Sequence[Any]) -> None:
-    for i, value in enumerate(values):
-        if value in values[:i]:
+    seen = set()
+    for value in values:
+        if value in seen:
             raise ValueError(
                 f"Expected different {name}, received {value!r} twice; remove one."
             )
+        seen.add(value)

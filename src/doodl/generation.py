@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from doodl import latents as pairs
+from doodl.archive import Archive
 from doodl.data import Generation, PromptsAndSeeds
 from doodl.guides.base import Guide, freeze, repeat
 from doodl.guides.views import FullFrame, Verdict, Views
@@ -72,9 +74,6 @@ class GuidedGeneration(LightningModule):
         Guidance, ICCV 2023, arXiv 2303.13703.
     """
 
-    rendering: Rendering
-    """The last look at the batch; there is none before the first."""
-
     def __init__(
         self,
         pretrained: str,
@@ -121,8 +120,33 @@ class GuidedGeneration(LightningModule):
         self.views: Views = FullFrame()
         self.latents = nn.Parameter(torch.empty(2, 0, 1, 1, 1))
         self.trajectory = Trajectory([])
+        self.rendering: Rendering | None = None
+        self.archive: Archive | None = None
+        self.batches: list[list[Generation]] = []
+        self.first_update = 0
+        self.saved: dict[str, Any] = {}
         self.diagnostics: dict[str, Tensor] = {}
         self._warned = False
+
+    def settings(self) -> dict[str, Any]:
+        """Return what changes an image, as far as the module knows it by value."""
+        optimizer = self.make_optimizer([torch.zeros(2, 0, 1, 1, 1)])
+        kinds = {
+            name: f"{type(self.held[name]).__module__}.{type(self.held[name]).__name__}"
+            for name in ("guide", "baseline")
+            if hasattr(type(self.held[name]), "__name__")
+        }
+        return {
+            "pretrained": self.pretrained,
+            "num_steps": self.num_steps,
+            "num_updates": self.num_updates,
+            "guidance_scale": self.guidance_scale,
+            "mixing": self.mixing,
+            "height": self.height,
+            "width": self.width,
+            "optimizer": optimizer.defaults,
+            **kinds,
+        }
 
     # What is held -----------------------------------------------------------------
 
@@ -142,32 +166,42 @@ class GuidedGeneration(LightningModule):
         return self.held["sampler"]
 
     def setup(self, stage: str) -> None:
-        """Load the networks onto the device of this process and plan the epochs."""
+        """Plan the work of this process and load the networks onto its device."""
         refuse_gradient_settings(self.trainer)
         self._warned = False
-        device = self.trainer.strategy.root_device
-        if "model" not in self.held:
-            self.held["model"] = TextToImage.load(self.pretrained, device)
-            denoiser = GuidedDenoiser(self.model.network, self.guidance_scale)
-            self.held["sampler"] = Sampler(
-                self.model.schedule,
-                denoiser,
-                method=self.held["method"],
-                adjoint=self.held["adjoint"],
-                num_steps=self.num_steps,
-            )
-            self.shape = self.model.latent_shape(self.height, self.width)
-            for name in ("guide", "judge", "verdict"):
-                if self.held[name] is not None:
-                    self.held[name].load(device)
-                if isinstance(self.held[name], nn.Module):
-                    freeze(self.held[name])
+        self.batches = self._plan()
         if stage == "fit":
-            data: PromptsAndSeeds = self.trainer.datamodule  # type: ignore[attr-defined]
-            self.batches = data.assigned(
-                self.trainer.global_rank, self.trainer.world_size
-            )
             self.trainer.fit_loop.max_epochs = len(self.batches)
+        if self.batches and "model" not in self.held:
+            self._load(self.trainer.strategy.root_device)
+
+    def _plan(self) -> list[list[Generation]]:
+        """Return the batches of this process, without what is there already."""
+        data: PromptsAndSeeds = self.trainer.datamodule  # type: ignore[attr-defined]
+        for name in ("guide", "judge"):
+            if self.held[name] is not None:
+                self.held[name].check(data.generations)
+        batches = data.assigned(self.trainer.global_rank, self.trainer.world_size)
+        if self.archive is not None:
+            batches = [self.archive.remaining(batch) for batch in batches]
+        return [batch for batch in batches if batch]
+
+    def _load(self, device: torch.device) -> None:
+        self.held["model"] = TextToImage.load(self.pretrained, device)
+        denoiser = GuidedDenoiser(self.model.network, self.guidance_scale)
+        self.held["sampler"] = Sampler(
+            self.model.schedule,
+            denoiser,
+            method=self.held["method"],
+            adjoint=self.held["adjoint"],
+            num_steps=self.num_steps,
+        )
+        self.shape = self.model.latent_shape(self.height, self.width)
+        for name in ("guide", "judge", "verdict"):
+            if self.held[name] is not None:
+                self.held[name].load(device)
+            if isinstance(self.held[name], nn.Module):
+                freeze(self.held[name])
 
     def configure_optimizers(self) -> Optimizer:
         """Return the optimiser of the latent pair."""
@@ -178,6 +212,8 @@ class GuidedGeneration(LightningModule):
     def begin(self, generations: Sequence[Generation]) -> None:
         """Draw the pairs of a batch and compute what it is conditioned on."""
         self.trajectory = Trajectory(generations)
+        self.rendering, self.diagnostics = None, {}
+        self.first_update, self.saved = 0, {}
         initial = pairs.draw([g.seed for g in generations], self.shape)
         # The two latents start as copies of one draw.
         self.latents.data = torch.stack((initial, initial)).to(self.device)
@@ -194,16 +230,54 @@ class GuidedGeneration(LightningModule):
         generations = self.batches[self.current_epoch]
         self.begin(generations)
         self._optimizer().start([g.seed for g in generations])
+        state = self.archive and self.archive.load_state(generations)
+        if state:
+            self.restore(state)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the batch needs to go on after the last update."""
+        states = {c.state_key: c.state_dict() for c in self._callbacks()}
+        return {
+            "update": self.first_update,
+            "latents": self.latents.detach().clone(),
+            "optimizer": self._optimizer().state_dict()["state"],
+            "trajectory": self.trajectory.state_dict(),
+            "callbacks": {key: state for key, state in states.items() if state},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on, bit for bit, from what `state` returned for the same batch."""
+        self.first_update, self.saved = state["update"], state
+        self.latents.data = state["latents"].to(self.device)
+        optimizer = self._optimizer()
+        optimizer.load_state_dict(
+            {**optimizer.state_dict(), "state": state["optimizer"]}
+        )
+        self.trajectory.load_state_dict(state["trajectory"])
+        for callback in self._callbacks():
+            if callback.state_key in state["callbacks"]:
+                callback.load_state_dict(state["callbacks"][callback.state_key])
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:
         """End the epoch once every generation of the batch has ended."""
         return None if self.trajectory.active().any() else -1
 
-    def training_step(self, batch: int, batch_idx: int) -> Tensor:
-        """Return the summed loss of the batch at one update.
+    def training_step(self, batch: int, batch_idx: int) -> Tensor | None:
+        """Return the summed loss of the batch at one update, None without memory."""
+        with self._memory():
+            return self._objective(batch)
+        return None
 
-        The images that the loss is taken on are also looked at whole, by guide and
-        judge, which costs no call of the denoiser.
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Take the gradient, as far as there is memory."""
+        with self._memory():
+            super().backward(loss, *args, **kwargs)
+
+    def _objective(self, batch: int) -> Tensor:
+        """Return the summed loss of the pair's images.
+
+        They are also looked at whole, by guide and judge, which costs no call of the
+        denoiser.
         """
         final = self.sampler.sample(self.latents, self.conditioning)
         pixels = self.decode(final)
@@ -263,7 +337,7 @@ class GuidedGeneration(LightningModule):
             scores[name] = guide.score(picture, targets)
         verdict = self.held["verdict"]
         spread = final[0].flatten(1).std(dim=1)
-        self.rendering = Rendering(
+        self.rendering = rendering = Rendering(
             update=update,
             latents=(self.latents if initial is None else initial).detach().clone(),
             pixels=pixels,
@@ -274,9 +348,9 @@ class GuidedGeneration(LightningModule):
                 verdict.verdicts(pixels, self.trajectory.generations) if verdict else []
             ),
         )
-        self._refuse_non_finite(self.rendering.guide, "the image's score")
-        self._warn_of_gap(self.rendering.gap)
-        self.trajectory.record(self.rendering)
+        self._refuse_non_finite(rendering.guide, "the image's score")
+        self._warn_of_gap(rendering.gap)
+        self.trajectory.record(rendering)
 
     def on_before_optimizer_step(  # type: ignore[override]
         self, optimizer: LatentSGD
@@ -287,18 +361,24 @@ class GuidedGeneration(LightningModule):
         if gradient is not None:
             self._refuse_non_finite(gradient.sum(dim=(0, 2, 3, 4)), "the gradient")
         optimizer.active = self.trajectory.active().to(self.device)
-        self.diagnostics |= {
-            "latent_norm": pairs.norms(pair).mean(dim=0),
-            "autocorrelation": pairs.autocorrelation(pair).mean(dim=0),
-            "kurtosis": pairs.kurtosis(pair).mean(dim=0),
-            "pair_gap": self.rendering.gap,
-        }
+        if self.rendering is not None:
+            self.diagnostics |= {
+                "latent_norm": pairs.norms(pair).mean(dim=0),
+                "autocorrelation": pairs.autocorrelation(pair).mean(dim=0),
+                "kurtosis": pairs.kurtosis(pair).mean(dim=0),
+                "pair_gap": self.rendering.gap,
+            }
 
     def on_train_batch_end(self, outputs: object, batch: int, batch_idx: int) -> None:
-        """Render the result of the last update."""
-        if batch == self.num_updates - 1 and self.trajectory.active().any():
+        """Render the result of the last update, or note how to go on after this."""
+        if not self.trajectory.active().any():
+            return
+        if batch == self.num_updates - 1:
             with torch.no_grad():
                 self.render(self.num_updates)
+        else:
+            self.first_update = batch + 1
+            self.saved = self.state()
 
     def render(self, update: int) -> None:
         """Sample, decode, score and record without a gradient."""
@@ -331,6 +411,9 @@ class GuidedGeneration(LightningModule):
 
     # Private ----------------------------------------------------------------------
 
+    def _callbacks(self) -> list[Callback]:
+        return self.trainer.callbacks  # type: ignore[attr-defined]
+
     def _conditioning(self, generations: Sequence[Generation]) -> Conditioning:
         return self.model.conditioning(
             [g.prompt for g in generations], [g.negative_prompt for g in generations]
@@ -340,6 +423,9 @@ class GuidedGeneration(LightningModule):
         """Return pixels (k, B, 3, H, W) in [0, 1] of latents (k, B, C, h, w)."""
         images = self.model.decode(final.flatten(0, 1))
         return to_pixels(images).unflatten(0, final.shape[:2])
+
+    def _reversible(self) -> bool:
+        return isinstance(self.held["adjoint"], ReversibleAdjoint)
 
     def _optimizer(self) -> LatentSGD:
         return self.optimizers(use_pl_optimizer=False)  # type: ignore[return-value]
@@ -359,11 +445,35 @@ class GuidedGeneration(LightningModule):
                 stacklevel=2,
             )
 
+    @contextmanager
+    def _memory(self) -> Iterator[None]:
+        """Record the whole batch as failed when memory runs out, and go on."""
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            count = len(self.trajectory)
+            smaller = f"data.batch_size {count // 2}" if count > 1 else "smaller images"
+            adjoint = "" if self._reversible() else " or the adjoint ReversibleAdjoint"
+            for i in range(count):
+                if not self.trajectory.ended(i):
+                    self.trajectory.failures[i] = (
+                        f"out of memory; try {smaller}{adjoint}"
+                    )
+
     def _refuse_non_finite(self, values: Tensor, what: str) -> None:
         """Record generations whose value is NaN or infinite as failed."""
         for i, finite in enumerate(values.isfinite().tolist()):
             if not finite and not self.trajectory.ended(i):
                 self.trajectory.failures[i] = f"{what} is not finite"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that an accelerator or the machine has no memory."""
+    return isinstance(
+        error, torch.OutOfMemoryError | MemoryError
+    ) or "can't allocate memory" in str(error)
 
 
 def refuse_gradient_settings(trainer: Trainer) -> None:

@@ -6,8 +6,8 @@ judges and files see, in [0, 1]. Both have channels first, RGB.
 
 from __future__ import annotations
 
+import io
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +15,8 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
+
+from doodl.files import write
 
 
 def to_pixels(images: Tensor) -> Tensor:
@@ -83,10 +85,7 @@ def save(
     path: str | os.PathLike[str],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write pixels as an 8-bit PNG, whole or not at all.
-
-    The file is written beside its destination and moved there when it is complete;
-    missing folders are made.
+    """Write pixels as an 8-bit PNG, whole or not at all; missing folders are made.
 
     Args:
         pixels: (3, H, W) in [0, 1], values beyond saturate.
@@ -96,22 +95,24 @@ def save(
     Raises:
         ValueError: `pixels` have another shape or are not finite.
     """
+    content = encode(pixels, metadata)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write(Path(path), content)
+
+
+def encode(pixels: Tensor, metadata: Mapping[str, str] | None = None) -> bytes:
+    """Return what `save` writes.
+
+    Raises:
+        ValueError: `pixels` have another shape or are not finite.
+    """
     picture = Image.fromarray(_bytes(pixels).numpy())
     info = PngInfo()
     for key, text in (metadata or {}).items():
         info.add_text(key, text)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with unfinished.open("xb") as file:
-            picture.save(file, format="PNG", pnginfo=info)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", pnginfo=info)
+    return buffer.getvalue()
 
 
 def _bytes(pixels: Tensor) -> Tensor:

@@ -18,7 +18,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from lightning import Trainer
-from lightning.fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment
+from lightning.fabric.plugins.environments import (
+    ClusterEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 from lightning.fabric.strategies.launchers.subprocess_script import (
     _basic_subprocess_cmd,
 )
@@ -231,6 +235,42 @@ def _stop_with_starter() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True, name="doodl-starter").start()
+
+
+def independent(
+    accelerator: Any = "auto",
+    devices: Any = "auto",
+    num_nodes: int = 1,
+    strategy: Any = "auto",
+) -> dict[str, Any]:
+    """Return the trainer's settings for as many independent ranks as are asked for.
+
+    With `devices` "auto", torchrun's or SLURM's number of processes counts; one process
+    keeps Lightning's own strategy.
+
+    Raises:
+        ValueError: another strategy for several processes is asked for.
+    """
+    refuse_stock_strategies(strategy)
+    if devices == "auto" and (counts := launched()):
+        devices, num_nodes = counts
+    chosen = {"devices": devices, "num_nodes": num_nodes}
+    if strategy == "auto":
+        probe = Trainer(accelerator=accelerator, logger=False, **chosen)  # type: ignore[arg-type]
+        if isinstance(probe.strategy, ParallelStrategy):
+            return {**chosen, "strategy": IndependentRanks()}
+    return chosen
+
+
+def launched() -> tuple[int, int] | None:
+    """Return the processes a machine, and the machines, that a launcher has started."""
+    if TorchElasticEnvironment.detect():
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        return local, int(os.environ["WORLD_SIZE"]) // local
+    if SLURMEnvironment.detect():
+        nodes = int(os.environ.get("SLURM_NNODES", 1))
+        return int(os.environ["SLURM_NTASKS"]) // nodes, nodes
+    return None
 
 
 def refuse_stock_strategies(strategy: Strategy | str) -> None:

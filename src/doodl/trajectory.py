@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -95,6 +95,22 @@ class Trajectory:
             self.last[i] = snapshot
             if best is None or self.selector == "last" or score > best.guide:
                 self.best[i] = snapshot
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` needs, as plain values and tensors."""
+        shots = {name: getattr(self, name) for name in ("first", "best", "last")}
+        return {
+            "reasons": list(self.reasons),
+            "failures": list(self.failures),
+            **{k: [shot and dict(vars(shot)) for shot in v] for k, v in shots.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a record of the same generations."""
+        self.reasons, self.failures = list(state["reasons"]), list(state["failures"])
+        for name in ("first", "best", "last"):
+            shots = [shot and Snapshot(**shot) for shot in state[name]]
+            setattr(self, name, shots)
 
     def ended(self, index: int) -> bool:
         """Return whether a generation has stopped early or failed."""

@@ -10,7 +10,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from doodl import images
-from doodl.callbacks import Results, results
+from doodl.callbacks import Results
+from doodl.files import write
 from doodl.guides import Guide, Symmetry
 
 FILES = ["best.png", "final.png", "latents.safetensors", "metrics.jsonl"]
@@ -59,7 +60,7 @@ def test_each_generation_has_a_folder_and_a_row(saved, folder):
     trajectory = saved().kept[0]
     ids = [g.id for g in trajectory.generations]
     assert sorted(p.name for p in folder.iterdir()) == sorted(
-        [*ids, "manifest.csv", "timings.csv"]
+        [*ids, "manifest.csv", "settings.json", "timings.csv"]
     )
     for name in ids:
         assert sorted(p.name for p in (folder / name).iterdir()) == FILES
@@ -135,12 +136,32 @@ def test_equal_runs_write_equal_manifests(saved, folder):
     assert texts[0] == texts[1]
 
 
-def test_a_run_replaces_what_was_there_and_keeps_what_it_does_not_make(saved, folder):
-    saved(["a"], num_updates=1)
-    saved(["a", "b"], num_updates=2)
-    saved(["c"], num_updates=1)
-    rows = manifest(folder)
-    assert {r["prompt"]: r["updates"] for r in rows} == {"a": "2", "b": "2", "c": "1"}
+def test_a_run_makes_what_is_missing_and_keeps_what_is_there(saved, folder, counted):
+    saved(["a"])
+    before = {p: p.stat().st_mtime_ns for p in folder.glob("a-*/*")}
+    calls = len(counted.grad)
+    saved(["a", "b"], batch_size=1)
+    assert {p: p.stat().st_mtime_ns for p in folder.glob("a-*/*")} == before
+    assert len(counted.grad) == 2 * calls
+    assert {row["prompt"] for row in manifest(folder)} == {"a", "b"}
+
+
+def test_a_finished_run_loads_nothing_and_reports_again(
+    saved, folder, monkeypatch, capsys
+):
+    saved()
+    first = capsys.readouterr().out
+    monkeypatch.setattr("doodl.pretrained.TextToImage.load", pytest.fail)
+    saved()
+    assert capsys.readouterr().out.splitlines()[-4:] == first.splitlines()[-4:]
+
+
+def test_a_folder_of_other_settings_is_refused_with_what_differs(saved, folder):
+    saved()
+    with pytest.raises(ValueError, match="num_updates was 2, is 3; choose another"):
+        saved(num_updates=3)
+    with pytest.raises(ValueError, match="command was fit, is predict"):
+        saved(stage="predict")
 
 
 def test_sampled_generations_are_written_too(saved, folder):
@@ -187,14 +208,14 @@ def test_the_report_names_scores_and_places(saved, folder, capsys):
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
     path = tmp_path / "file"
-    results.write(path, b"old")
+    write(path, b"old")
 
     def fail(*args):
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
-        results.write(path, b"new")
+        write(path, b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
     assert path.read_bytes() == b"old"
 
@@ -220,7 +241,7 @@ def test_a_folder_on_a_full_disk_is_refused_before_networks_load(
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("doodl.callbacks.results.write", full)
+    monkeypatch.setattr("doodl.archive.write", full)
     monkeypatch.setattr("doodl.pretrained.TextToImage.load", pytest.fail)
     with pytest.raises(ValueError, match="No space left on device"):
         fit(callbacks=[Results(str(folder))])

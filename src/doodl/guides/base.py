@@ -35,6 +35,13 @@ class Guide(nn.Module, ABC):
         """Load the frozen networks onto `device`; a second call only moves them."""
         self.to(device)
 
+    def check(self, generations: Sequence[Generation]) -> None:
+        """Refuse generations that it has no target for, before anything is loaded.
+
+        Raises:
+            ValueError: in one sentence that names the prompt.
+        """
+
     def prepare(self, generations: Sequence[Generation]) -> dict[str, Tensor]:
         """Targets of B generations, computed once for a batch of them.
 
