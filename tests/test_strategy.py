@@ -1,7 +1,6 @@
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,41 +14,10 @@ from lightning.pytorch.strategies import (
 )
 
 from doodl.strategy import IndependentRanks, refuse_stock_strategies
+from processes import TIMEOUT, end, start
 
 SCRIPT = Path(__file__).parent / "uneven_ranks.py"
 PYTHON = [sys.executable, "-W", "ignore"]
-TIMEOUT = 120
-FOREIGN = ("SLURM", "LOCAL_RANK", "RANK", "WORLD_SIZE", "NODE_RANK", "MASTER", "DOODL")
-
-
-def start(command, **variables):
-    """Start a command in a process group of its own."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
-    variables = {"OMP_NUM_THREADS": "1", **variables}
-    return subprocess.Popen(
-        [str(part) for part in command],
-        env=clean | variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def end(process, timeout=TIMEOUT):
-    """The exit code and the output; whatever hangs is killed and fails the test."""
-    try:
-        output, _ = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        pytest.fail(f"still running after {timeout} s")
-    finally:
-        kill_group(process)
-    return process.returncode, output
-
-
-def kill_group(process):
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def run(folder, *options, **variables):

@@ -1,0 +1,211 @@
+"""Nothing is lost: what is there is kept, what was begun goes on, bit for bit."""
+
+import json
+import warnings
+
+import pytest
+import torch
+from lightning import Callback
+
+from doodl.archive import Archive, differences
+from doodl.callbacks import EarlyStopping, Multicrop, Results
+from doodl.data import Generation
+
+SETTINGS = {"num_updates": 5, "seeds": (3, 4), "batch_size": 2}
+"""A run of two batches."""
+
+
+class Stop(Callback):
+    """Ends the process, as it were, before an update of a batch."""
+
+    def __init__(self, epoch, update, error=KeyboardInterrupt):
+        self.at, self.error = (epoch, update), error
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if (trainer.current_epoch, batch) == self.at:
+            raise self.error
+
+
+class Kill(Stop):
+    """As by `kill -9`: nobody has the chance to save."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if (trainer.current_epoch, batch) == self.at:
+            pl_module.saved = {}
+            raise self.error
+
+
+def contents(folder):
+    """Every file that must not depend on how often a run was interrupted."""
+    timing = ("timing.json", "timings.csv")
+    files = [p for p in folder.rglob("*") if p.is_file() and p.name not in timing]
+    return {str(p.relative_to(folder)): p.read_bytes() for p in files}
+
+
+@pytest.fixture
+def run(fit, tmp_path):
+    def run(name="results", *callbacks, every=1, **settings):
+        folder = tmp_path / name
+        watch = [
+            Multicrop(2, cutout_size=24),
+            EarlyStopping(patience=settings.pop("patience", None)),
+            Results(str(folder), save_every_n_updates=every),
+        ]
+        fit(callbacks=[*watch, *callbacks], **SETTINGS | settings)
+        return folder
+
+    return run
+
+
+def interrupted(run, *callbacks, **settings):
+    with pytest.raises((SystemExit, ValueError, KeyboardInterrupt)):
+        run("results", *callbacks, **settings)
+
+
+@pytest.mark.parametrize("stop", [Stop(0, 3), Stop(1, 1), Kill(0, 0), Kill(1, 4)])
+def test_an_interrupted_run_ends_as_an_undisturbed_one(run, stop):
+    whole = run("whole")
+    interrupted(run, stop)
+    assert contents(run()) == contents(whole)
+
+
+def test_a_killed_run_loses_only_the_updates_since_the_last_save(run, counted):
+    run("whole", every=2)
+    calls = len(counted.grad)
+    interrupted(run, Kill(1, 3), every=2)
+    before = len(counted.grad)
+    run(every=2)
+    # Of the second batch, updates 2, 3 and 4 of 5.
+    assert len(counted.grad) - before == calls // 2 * 3 // 5
+
+
+def test_an_early_stop_counts_the_updates_before_the_interruption(run):
+    whole = run("whole", patience=2)
+    interrupted(run, Kill(0, 2), patience=2)
+    assert contents(run(patience=2)) == contents(whole)
+
+
+def test_a_run_killed_while_it_writes_ends_as_an_undisturbed_one(run, monkeypatch):
+    whole = run("whole")
+    save, count = Archive.save, []
+
+    def once(self, generation, files, row):
+        count.append(generation)
+        if len(count) == 2:
+            raise KeyboardInterrupt
+        save(self, generation, files, row)
+
+    monkeypatch.setattr(Archive, "save", once)
+    interrupted(run)
+    monkeypatch.setattr(Archive, "save", save)
+    assert contents(run()) == contents(whole)
+
+
+def test_a_full_disk_stops_the_run_and_keeps_what_is_there(run, monkeypatch):
+    whole = run("whole")
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Archive, "save_state", full)
+        with pytest.raises(OSError, match="No space left"):
+            run()
+    assert contents(run()) == contents(whole)
+
+
+def test_a_state_that_cannot_be_read_begins_again(run, tmp_path):
+    whole = run("whole")
+    interrupted(run, Stop(0, 3))
+    (state,) = (tmp_path / "results" / ".state").iterdir()
+    state.write_bytes(b"\x80\x00")
+    with pytest.warns(UserWarning, match="Could not read the state"):
+        folder = run()
+    assert contents(folder) == contents(whole)
+
+
+def test_other_batches_make_the_missing_ones_too(run, tmp_path):
+    interrupted(run, Stop(1, 0))
+    rows = run(batch_size=3, seeds=(3, 4, 5)).glob("*/summary.json")
+    assert {json.loads(p.read_text())["seed"] for p in rows} == {3, 4, 5}
+
+
+def test_a_failed_generation_is_tried_again(run, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "doodl.generation.GuidedGeneration.decode",
+            lambda *args: (_ for _ in ()).throw(torch.OutOfMemoryError("of 2 GiB")),
+        )
+        folder = run()
+    rows = [json.loads(p.read_text()) for p in folder.glob("*/summary.json")]
+    assert {row["status"] for row in rows} == {"failed"}
+    assert {row["reason"] for row in rows} == {"out of memory; try data.batch_size 1"}
+    run(batch_size=1)
+    rows = [json.loads(p.read_text()) for p in folder.glob("*/summary.json")]
+    assert {row["status"] for row in rows} == {"finished"}
+
+
+def test_memory_that_runs_out_in_backward_fails_the_batch_alone(run, monkeypatch):
+    from lightning import LightningModule
+
+    backward, calls = LightningModule.backward, []
+
+    def once(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        backward(self, *args, **kwargs)
+
+    monkeypatch.setattr(LightningModule, "backward", once)
+    folder = run()
+    rows = [json.loads(p.read_text()) for p in folder.glob("*/summary.json")]
+    assert sorted(row["status"] for row in rows) == ["failed"] * 2 + ["finished"] * 2
+
+
+def test_another_error_is_not_taken_for_a_lack_of_memory(run, monkeypatch):
+    def broken(*args):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr("doodl.generation.GuidedGeneration.decode", broken)
+    with pytest.raises(RuntimeError, match="do not match"):
+        run()
+
+
+def test_differences_name_every_key_that_differs():
+    there = {"a": 1, "b": {"c": [1], "d": 2}}
+    assert differences(there, {"a": 1, "b": {"c": [1], "d": 2}}) == []
+    assert differences(there, {"a": 1, "b": {"c": [2]}}) == [
+        "b.c was [1], is [2]",
+        "b.d was 2, is None",
+    ]
+
+
+def test_the_tables_have_rows_that_others_write_meanwhile(tmp_path, monkeypatch):
+    archive, other = Archive(tmp_path), Archive(tmp_path)
+    archive.open({})
+    first, second = Generation("a", 0), Generation("b", 0)
+    files = {"timing.json": b'{"seconds": 1}'}
+    archive.save(first, files, {"id": first.id})
+    from doodl import archive as module
+
+    written = []
+
+    def slowly(path, content):
+        if not written:  # the other process ends one before this table is there
+            written.append(path)
+            other.save(second, files, {"id": second.id})
+        module_write(path, content)
+
+    module_write = module.write
+    monkeypatch.setattr(module, "write", slowly)
+    archive.write_tables()
+    manifest = (tmp_path / "manifest.csv").read_text()
+    assert first.id in manifest
+    assert second.id in manifest
+
+
+def test_settings_may_be_what_json_changes(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Archive(tmp_path).open({"sizes": (1, 2)})
+        Archive(tmp_path).open({"sizes": (1, 2)})
