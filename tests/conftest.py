@@ -119,8 +119,13 @@ def fit(model, monkeypatch, tmp_path):
     ):
         defaults = {"num_steps": 2, "num_updates": 2, "mixing": 0.8}
         guide = settings.pop("guide", None) or Symmetry()
+        data = PromptsAndSeeds(
+            prompts and list(prompts),
+            seeds=list(seeds),
+            batch_size=batch_size,
+            images=settings.pop("images", None),
+        )
         module = module or GuidedGeneration("tiny", guide, **defaults | settings)
-        data = PromptsAndSeeds(list(prompts), seeds=list(seeds), batch_size=batch_size)
         runner = Trainer(
             **{"inference_mode": False, **QUIET, **(trainer or {})},
             default_root_dir=tmp_path,

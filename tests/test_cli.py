@@ -116,6 +116,16 @@ def test_every_packaged_config_parses_by_its_bare_name(printed, name):
         assert config["results"]["folder"] == folder
 
 
+def test_a_packaged_config_has_values_of_its_own_for_the_embedded_world(printed):
+    small = printed("fit", "--config", "symmetry")[1]
+    paper = printed("fit", "--config", "symmetry", "--model.pretrained", "a/b")[1]
+    clip = [c["model"]["optimizer"]["init_args"]["clip"] for c in (small, paper)]
+    assert clip == [0.04, 1e-3]
+    assert paper["data"]["prompts"] == ["a butterfly"]
+    last = printed("fit", "--config=symmetry", "--data.prompts", "['a red ring']")[1]
+    assert last["data"]["prompts"] == ["a red ring"]
+
+
 def test_a_bare_name_means_a_config_only_after_config(printed):
     folder = printed("fit", "--results.folder", "shapes")[1]["results"]["folder"]
     assert folder == "shapes"

@@ -145,3 +145,28 @@ def test_a_grid_is_read_row_by_row_and_ends_in_white(generator):
 def test_an_empty_grid_is_refused(number, columns):
     with pytest.raises(ValueError, match="received"):
         images.grid(torch.zeros(number, 3, 2, 2), columns)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (16, 8), (5, 20), (4, 4), (6, 3)])
+def test_a_cover_fills_the_frame_and_keeps_the_middle(shape):
+    height, width = shape
+    row = torch.linspace(0, 1, width).expand(height, width)
+    column = torch.linspace(0, 1, height)[:, None].expand(height, width)
+    covered = images.cover(torch.stack((row, column, torch.ones(shape))), 8, 8)
+    assert covered.shape == (3, 8, 8)
+    assert torch.allclose(covered[2], torch.ones(8, 8))
+    # Symmetric pictures stay symmetric: the middle is the middle.
+    assert torch.allclose(covered[0] + covered[0].flip(1), torch.ones(8, 8), atol=1e-5)
+    assert torch.allclose(covered[1] + covered[1].flip(0), torch.ones(8, 8), atol=1e-5)
+
+
+def test_a_cover_of_the_frames_size_is_the_picture(generator):
+    pixels = torch.rand(3, 8, 6, generator=generator)
+    assert torch.equal(images.cover(pixels, 8, 6), pixels)
+
+
+def test_a_picture_of_the_embedded_world_has_a_short_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert images.load("shapes/dull.png").shape == (3, 64, 64)
+    images.save(torch.zeros(3, 2, 2), tmp_path / "shapes" / "dull.png")
+    assert images.load("shapes/dull.png").shape == (3, 2, 2)

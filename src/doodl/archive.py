@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import os
-import pickle
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -165,10 +164,9 @@ class Archive:
             return None
         try:
             return torch.load(path, weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        except Exception:  # whatever torch raises of a file that is broken
             warnings.warn(
-                f"Could not read the state '{path}' ({str(error).splitlines()[0]}); "
-                "its generations begin again.",
+                f"Could not read the state '{path}'; its generations begin again.",
                 stacklevel=2,
             )
             return None

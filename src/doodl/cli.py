@@ -151,15 +151,21 @@ def packaged(arguments: Sequence[str]) -> list[str]:
     """Return arguments in which a packaged configuration's bare name is its path.
 
     Only what follows `--config` or `-c` is a configuration, and a file of the current
-    folder goes before a packaged one.
+    folder goes before a packaged one. `NAME_shapes.yaml` follows `NAME.yaml` as long as
+    the model is the embedded one.
     """
-    expanded = list(arguments)
+    expanded: list[str] = []
+    shapes = model_of(arguments) == "shapes"
     for i, argument in enumerate(arguments):
         head, equals, name = argument.rpartition("=")
         named = head in CONFIG if equals else i > 0 and arguments[i - 1] in CONFIG
-        path = CONFIGS / f"{name}.yaml"
+        path, small = CONFIGS / f"{name}.yaml", CONFIGS / f"{name}_shapes.yaml"
         if named and not Path(name).exists() and path.is_file():
-            expanded[i] = f"{head}{equals}{path}"
+            expanded.append(f"{head}{equals}{path}")
+            if shapes and small.is_file():
+                expanded.append(f"--config={small}")
+        else:
+            expanded.append(argument)
     return expanded
 
 
@@ -172,6 +178,17 @@ def default_configs(arguments: Sequence[str]) -> list[Path]:
     Raises:
         ValueError: a configuration that the user gives cannot be read.
     """
+    shapes = model_of(arguments) == "shapes"
+    names = ["default", "shapes"] if shapes else ["default"]
+    return [CONFIGS / f"{name}.yaml" for name in names]
+
+
+def model_of(arguments: Sequence[str]) -> str:
+    """Return the model that the arguments ask for, by default the embedded one.
+
+    Raises:
+        ValueError: a configuration that the user gives cannot be read.
+    """
     model = "shapes"
     for i, argument in enumerate(arguments):
         key, _, value = argument.partition("=")
@@ -179,9 +196,8 @@ def default_configs(arguments: Sequence[str]) -> list[Path]:
         if key == "--model.pretrained":
             model = value
         elif key in CONFIG:
-            model = _model_of(Path(value)) or model
-    names = ["default", "shapes"] if model == "shapes" else ["default"]
-    return [CONFIGS / f"{name}.yaml" for name in names]
+            model = _model_in(Path(value)) or model
+    return model
 
 
 def fail(message: str) -> NoReturn:
@@ -190,7 +206,7 @@ def fail(message: str) -> NoReturn:
     raise SystemExit(2)
 
 
-def _model_of(path: Path) -> str | None:
+def _model_in(path: Path) -> str | None:
     """Return the model that a configuration names, if it is there and names one."""
     if not path.is_file():
         return None  # said by the parser, which also knows where it looked

@@ -12,7 +12,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,9 @@ class PromptsAndSeeds(LightningDataModule):
         batch_size: generations that a process optimises at a time.
         negative_prompt: what the model is led away from, where a file does not say.
         categories: of a DrawBench file, to keep only these.
+        images: picture files that every prompt gets, one after the other: to edit, or
+            to be like. Without prompts the prompt is empty.
+        target: the class that a classifier guides to, where a file does not say.
 
     Raises:
         ValueError: a list is empty or repeats itself, a prompt is blank, a seed is
@@ -85,11 +88,13 @@ class PromptsAndSeeds(LightningDataModule):
 
     def __init__(
         self,
-        prompts: list[str] | str,
+        prompts: list[str] | str | None = None,
         seeds: Sequence[int] | str = (0, 1),
         batch_size: int = 4,
         negative_prompt: str = "",
         categories: list[str] | None = None,
+        images: list[str] | None = None,
+        target: str | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -102,14 +107,21 @@ class PromptsAndSeeds(LightningDataModule):
         if isinstance(prompts, str):
             check_file(prompts)
             rows = read_prompts(prompts, categories)
+        elif prompts is None and images:
+            rows = [Row("")]
         else:
-            check_prompts(prompts)
+            check_prompts(prompts or [])
             if categories is not None:
                 raise ValueError(
                     "Expected categories only with a file of prompts, received them "
                     "with a list; leave them out."
                 )
-            rows = [Row(prompt) for prompt in prompts]
+            rows = [Row(prompt) for prompt in prompts or []]
+        rows = [replace(r, class_name=r.class_name or target) for r in rows]
+        if images:
+            rows = [
+                replace(r, image=r.image or image) for r in rows for image in images
+            ]
         self.generations = make_generations(rows, seeds, negative_prompt)
         _check_distinct("generations", [g.id for g in self.generations])
 

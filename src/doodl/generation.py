@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from doodl import latents as pairs
 from doodl.archive import Archive
 from doodl.data import Generation, PromptsAndSeeds
+from doodl.editing import Edit
 from doodl.guides.base import Guide, freeze, repeat
 from doodl.guides.views import FullFrame, Verdict, Views
 from doodl.images import to_pixels
@@ -62,6 +63,7 @@ class GuidedGeneration(LightningModule):
         optimizer: makes the optimiser from the parameters, by default `LatentSGD`.
         adjoint: how the gradient is taken through the chain.
         baseline: what `predict` does; by default it samples without optimising.
+        edit: begins with pictures instead of noise.
         num_steps: denoising steps T.
         num_updates: optimiser updates of each generation.
         guidance_scale: classifier-free guidance w; 1 for none.
@@ -84,6 +86,7 @@ class GuidedGeneration(LightningModule):
         optimizer: Callable[[Iterable], Optimizer] | None = None,
         adjoint: Adjoint | None = None,
         baseline: Baseline | None = None,
+        edit: Edit | None = None,
         num_steps: int = 50,
         num_updates: int = 50,
         guidance_scale: float = 7.5,
@@ -105,13 +108,21 @@ class GuidedGeneration(LightningModule):
         self.height, self.width = height, width
         self.num_steps, self.mixing = num_steps, mixing
         self.make_optimizer = optimizer or LatentSGD
-        self.make_optimizer([torch.zeros(2, 0, 1, 1, 1)])  # refuses bad settings early
+        trial = self.make_optimizer([torch.zeros(2, 0, 1, 1, 1)])  # may refuse early
+        if edit is not None and trial.defaults.get("average_pair"):
+            raise ValueError(
+                "Expected average_pair false with an edit, received true: the pair "
+                "that makes a given picture is two different latents, and their mean "
+                "makes another one; set model.optimizer.init_args.average_pair false."
+            )
+        self.start = 0 if edit is None else edit.start(num_steps)
         # A dict's values are not registered: no parameters, no state.
         self.held: dict[str, Any] = {
             "guide": guide,
             "judge": judge,
             "verdict": verdict,
             "baseline": baseline or original,
+            "edit": edit,
             "method": EDICT(mixing),
             "adjoint": adjoint or ReversibleAdjoint(),
         }
@@ -133,7 +144,7 @@ class GuidedGeneration(LightningModule):
         optimizer = self.make_optimizer([torch.zeros(2, 0, 1, 1, 1)])
         kinds = {
             name: f"{type(self.held[name]).__module__}.{type(self.held[name]).__name__}"
-            for name in ("guide", "baseline")
+            for name in ("guide", "baseline", "edit")
             if hasattr(type(self.held[name]), "__name__")
         }
         return {
@@ -178,7 +189,7 @@ class GuidedGeneration(LightningModule):
     def _plan(self) -> list[list[Generation]]:
         """Return the batches of this process, without what is there already."""
         data: PromptsAndSeeds = self.trainer.datamodule  # type: ignore[attr-defined]
-        for name in ("guide", "judge"):
+        for name in ("guide", "judge", "edit"):
             if self.held[name] is not None:
                 self.held[name].check(data.generations)
         batches = data.assigned(self.trainer.global_rank, self.trainer.world_size)
@@ -214,16 +225,23 @@ class GuidedGeneration(LightningModule):
         self.trajectory = Trajectory(generations)
         self.rendering, self.diagnostics = None, {}
         self.first_update, self.saved = 0, {}
-        initial = pairs.draw([g.seed for g in generations], self.shape)
-        # The two latents start as copies of one draw.
-        self.latents.data = torch.stack((initial, initial)).to(self.device)
-        self.latents.grad = None
         self.conditioning = self._conditioning(generations)
+        self.latents.data = self._initial(generations).to(self.device)
+        self.latents.grad = None
         self.targets = {
             name: self.held[name].prepare(generations)
             for name in ("guide", "judge")
             if self.held[name] is not None
         }
+
+    def _initial(self, generations: Sequence[Generation]) -> Tensor:
+        """Return the pairs to begin with (2, B, C, h, w)."""
+        edit: Edit | None = self.held["edit"]
+        if edit is not None:
+            return edit.invert(self, generations)
+        # The two latents start as copies of one draw.
+        initial = pairs.draw([g.seed for g in generations], self.shape)
+        return torch.stack((initial, initial))
 
     def on_train_epoch_start(self) -> None:
         """Begin the next batch and clear the optimiser's state."""
@@ -237,10 +255,12 @@ class GuidedGeneration(LightningModule):
     def state(self) -> dict[str, Any]:
         """Return all that the batch needs to go on after the last update."""
         states = {c.state_key: c.state_dict() for c in self._callbacks()}
+        # Copies: the optimiser goes on writing into its own.
+        momenta = self._optimizer().state_dict()["state"]
         return {
             "update": self.first_update,
             "latents": self.latents.detach().clone(),
-            "optimizer": self._optimizer().state_dict()["state"],
+            "optimizer": {key: dict(values) for key, values in momenta.items()},
             "trajectory": self.trajectory.state_dict(),
             "callbacks": {key: state for key, state in states.items() if state},
         }
@@ -279,7 +299,7 @@ class GuidedGeneration(LightningModule):
         They are also looked at whole, by guide and judge, which costs no call of the
         denoiser.
         """
-        final = self.sampler.sample(self.latents, self.conditioning)
+        final = self._sample()
         pixels = self.decode(final)
         self.look(batch, final, pixels[0])
         losses = self.losses(pixels, batch)
@@ -382,7 +402,7 @@ class GuidedGeneration(LightningModule):
 
     def render(self, update: int) -> None:
         """Sample, decode, score and record without a gradient."""
-        final = self.sampler.sample(self.latents, self.conditioning)
+        final = self._sample()
         self.look(update, final, self.decode(final[:1])[0])
 
     def stop(self, index: int, reason: str) -> None:
@@ -406,10 +426,14 @@ class GuidedGeneration(LightningModule):
             method=DDIM(),
             num_steps=self.num_steps,
         )
-        final = chain.sample(latents.to(self.device), self.conditioning)
+        latents = latents.to(self.device)
+        final = chain.sample(latents, self.conditioning, start=self.start)
         self.look(update, final, self.decode(final)[0], latents)
 
     # Private ----------------------------------------------------------------------
+
+    def _sample(self) -> Tensor:
+        return self.sampler.sample(self.latents, self.conditioning, start=self.start)
 
     def _callbacks(self) -> list[Callback]:
         return self.trainer.callbacks  # type: ignore[attr-defined]

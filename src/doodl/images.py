@@ -15,8 +15,9 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
+from torch.nn.functional import interpolate
 
-from doodl.files import write
+from doodl.files import located, write
 
 
 def to_pixels(images: Tensor) -> Tensor:
@@ -42,10 +43,14 @@ def load(path: str | os.PathLike[str]) -> Tensor:
     Greyscale and palette pictures become RGB, transparency is composited over
     white, the camera's rotation is applied, 16-bit greyscale keeps its depth.
 
+    Args:
+        path: of the file; `shapes/NAME.png` is a picture of the embedded world.
+
     Raises:
         ValueError: `path` is missing, unreadable or no picture.
     """
-    if not Path(path).exists():
+    path = located(path)
+    if not path.exists():
         raise ValueError(f"There is no picture at '{path}'; give the path of a file.")
     try:
         with Image.open(path) as file:
@@ -124,6 +129,28 @@ def _bytes(pixels: Tensor) -> Tensor:
         raise ValueError("Expected finite pixels, received NaN or infinity.")
     rounded = (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
     return rounded.permute(1, 2, 0).contiguous()
+
+
+def cover(pixels: Tensor, height: int, width: int) -> Tensor:
+    """Scale a picture until it covers a frame, and keep the middle.
+
+    Args:
+        pixels: (3, H, W) in [0, 1].
+        height: of the frame.
+        width: of the frame.
+
+    Returns:
+        (3, height, width)
+    """
+    scale = max(height / pixels.shape[1], width / pixels.shape[2])
+    size = [max(height, round(pixels.shape[1] * scale))]
+    size += [max(width, round(pixels.shape[2] * scale))]
+    if size != list(pixels.shape[1:]):
+        pixels = interpolate(
+            pixels[None], size, mode="bilinear", antialias=True, align_corners=False
+        )[0].clamp(0, 1)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    return pixels[:, top : top + height, left : left + width]
 
 
 def grid(pixels: Tensor, columns: int) -> Tensor:

@@ -156,6 +156,12 @@ class TextToImage:
             negative={"encoder_hidden_states": negative},
         )
 
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Return latents (N, C, h, w), the posterior's mean, of images (N, 3, H, W)."""
+        posterior = self.vae.encode(images.to(self.vae.dtype)).latent_dist
+        return posterior.mean.to(images.dtype) * self.vae.config.scaling_factor
+
     def decode(self, latents: Tensor) -> Tensor:
         """Return images (N, 3, H, W), about in [-1, 1], of latents (N, C, h, w)."""
         scaled = latents.to(self.vae.dtype) / self.vae.config.scaling_factor

@@ -90,9 +90,10 @@ def oddity(kind, path):
     ["greyscale", "palette", "transparent", "rotated", "wide", "tall", "one pixel"],
 )
 def test_any_picture_file_is_a_reference(clips, tmp_path, kind):
-    guide = loaded([oddity(kind, tmp_path)])
-    assert guide.references.shape == (1, 3, 4, 4)
-    assert torch.allclose(guide.references, torch.tensor(0.2), atol=1e-3)
+    path = oddity(kind, tmp_path)
+    pixels = loaded([path]).read([path])
+    assert pixels.shape == (1, 3, 4, 4)
+    assert torch.allclose(pixels, torch.tensor(0.2), atol=1e-3)
 
 
 @pytest.mark.parametrize("shape", [(3, 9, 4), (3, 4, 9), (3, 5, 5), (3, 1, 8)])
@@ -107,13 +108,22 @@ def test_the_square_is_in_the_middle(shape):
         assert margin in (0, 1)
 
 
-def test_references_are_read_once_and_moved_with_the_guide(clips, paths, tmp_path):
-    guide = loaded(paths)
-    for path in tmp_path.iterdir():
-        path.unlink()
-    guide.load("cpu")
-    assert guide.prepare(GENERATIONS)["embedding"].shape == (2, 6)
-    assert "references" in dict(guide.named_buffers())
+def test_a_generation_can_have_an_image_of_its_own(clips, paths):
+    guide, own = loaded(paths), loaded(paths[:1])
+    generations = [Generation("a cat", 0), Generation("a cat", 0, image=paths[0])]
+    mine, its = guide.prepare(generations)["embedding"]
+    assert torch.equal(mine, guide.prepare(generations[:1])["embedding"][0])
+    assert torch.equal(its, own.prepare(generations[:1])["embedding"][0])
+    assert not torch.equal(mine, its)
+
+
+def test_a_generation_without_any_image_is_refused_before_loading(paths, tmp_path):
+    guide = CLIPImage("clip")
+    guide.check([Generation("a cat", 0, image=paths[0])])
+    with pytest.raises(ValueError, match="reference images, received none; set"):
+        guide.check(GENERATIONS)
+    with pytest.raises(ValueError, match="no picture at"):
+        guide.check([Generation("a cat", 0, image=str(tmp_path / "none.png"))])
 
 
 def test_bad_references_are_refused_before_any_network_is_loaded(tmp_path):

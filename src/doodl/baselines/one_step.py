@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from doodl import latents as pairs
 from doodl.sampling.schedule import Step, epsilon_coefficients
 
 if TYPE_CHECKING:
@@ -40,12 +39,11 @@ class OneStep:
 
     def __call__(self, module: GuidedGeneration) -> None:
         """Record the original and the guided image of the module's batch."""
-        generations = module.trajectory.generations
-        z = pairs.draw([g.seed for g in generations], module.shape).to(module.device)
-        original = z
+        # An edit begins with the picture as far as it is undone, others with noise.
+        z = original = module.latents.detach()[0]
         module.trajectory.selector = "last"
         module.record_ddim(original[None], update=0)
-        for index, step in enumerate(module.sampler.steps):
+        for index, step in enumerate(module.sampler.steps[module.start :]):
             z = self.step(module, z, step, index)
         with torch.no_grad():
             module.look(1, z[None], module.decode(z[None])[0])

@@ -26,7 +26,8 @@ class Classifier(Guide):
     Args:
         model: timm classifier: `shapes/NAME`, a folder, a hub id or timm's own name;
             or any module from normalised pixels (N, 3, s, s) to logits (N, C).
-        target: class to show, by index from 0 or by name.
+        target: class to show, by index from 0 or by name, of generations that have none
+            of their own.
         labels: file of class names: one a line, or JSON, a list or a mapping between
             names and indices; by default `labels.txt` in the model's folder.
         loss: `cross_entropy` or, as in the paper, `bce`.
@@ -48,7 +49,7 @@ class Classifier(Guide):
     def __init__(
         self,
         model: str | nn.Module,
-        target: str | int,
+        target: str | int | None = None,
         labels: str | None = None,
         *,
         loss: Literal["cross_entropy", "bce"] = "cross_entropy",
@@ -65,11 +66,12 @@ class Classifier(Guide):
             )
         file = _beside(model) if labels is None else Path(labels)
         self.names = {} if file is None else read_labels(file)
-        self.target = find_class(target, self.names)
+        self.target = None if target is None else find_class(target, self.names)
         self.loss = loss
         self.source = (model, checkpoint)
         self.input_size = input_size
         self.statistics = (mean, std)
+        self.count = 0
         self.loaded = False
 
     @override
@@ -82,9 +84,36 @@ class Classifier(Guide):
             self._check_classes()
 
     @override
+    def check(self, generations: Sequence[Generation]) -> None:
+        self.classes(generations)
+
+    def classes(self, generations: Sequence[Generation]) -> list[int]:
+        """The class that each generation is asked to show.
+
+        Raises:
+            ValueError: a generation has none, or one that is not among the labels.
+        """
+        found = []
+        for generation in generations:
+            target = self.target
+            if generation.target is not None:
+                target = find_class(generation.target, self.names)
+            if target is None:
+                raise ValueError(
+                    "Expected a target class, received none for the prompt "
+                    f"'{generation.prompt}'; set model.guide.init_args.target, or "
+                    "give the prompts in a file with the column class."
+                )
+            found.append(target)
+        return found
+
+    @override
     def prepare(self, generations: Sequence[Generation]) -> dict[str, Tensor]:
         device = self._loaded().mean.device
-        return {"class": torch.full((len(generations),), self.target, device=device)}
+        classes = self.classes(generations)
+        for target in classes:
+            check_class(target, self.count)
+        return {"class": torch.tensor(classes, device=device)}
 
     @override
     def forward(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
@@ -149,16 +178,27 @@ class Classifier(Guide):
                 f"Expected a label for each of the classifier's {count} classes, "
                 f"received {len(self.names)}; give the labels it was trained with."
             )
-        if self.target >= count:
-            raise ValueError(
-                f"Expected a target from 0 to {count - 1}, the classes of this "
-                f"classifier, received {self.target}."
-            )
+        self.count = count
+        if self.target is not None:
+            check_class(self.target, count)
 
     def _loaded(self) -> Classifier:
         if not self.loaded:
             raise RuntimeError("The guide has no network yet; call load() first.")
         return self
+
+
+def check_class(target: int, count: int) -> None:
+    """Refuse a class that a classifier of `count` classes does not have.
+
+    Raises:
+        ValueError: with the classes it has.
+    """
+    if target >= count:
+        raise ValueError(
+            f"Expected a target from 0 to {count - 1}, the classes of this "
+            f"classifier, received {target}."
+        )
 
 
 def check_input(

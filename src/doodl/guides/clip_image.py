@@ -25,36 +25,47 @@ class CLIPImage(ClipGuide):
 
     Args:
         model: name or folder of the CLIP.
-        images: picture files, at least one.
+        images: picture files, at least one, for generations without an image of their
+            own.
 
     Raises:
         ValueError: `model` is blank, `images` is empty or no list, or one of them is
             missing or no picture.
     """
 
-    references: Tensor
-
-    def __init__(self, model: str, images: list[str]) -> None:
+    def __init__(self, model: str, images: list[str] | None = None) -> None:
         super().__init__(model)
-        check_images(images)
-        self.images = list(images)
+        if images is not None:
+            check_images(images)
+        self.images = None if images is None else list(images)
 
     @override
-    def load(self, device: torch.device | str = "cpu") -> None:
-        if self.clip is None:
-            super().load()
-            squares = [
-                resize(centre_square(files.load(path))[None], self._loaded().image_size)
-                for path in self.images
-            ]
-            self.register_buffer("references", torch.cat(squares))
-        super().load(device)
+    def check(self, generations: Sequence[Generation]) -> None:
+        for image in dict.fromkeys(g.image for g in generations):
+            if image is not None:
+                check_images([image])
+            elif self.images is None:
+                raise ValueError(
+                    "Expected reference images, received none; set "
+                    "model.guide.init_args.images, or give the prompts in a file with "
+                    "the column image."
+                )
 
     @override
     def prepare(self, generations: Sequence[Generation]) -> dict[str, Tensor]:
-        self._loaded()
-        target = self.embed_mean(self.references)
-        return {"embedding": target.expand(len(generations), -1)}
+        self.check(generations)
+        names = [g.image for g in generations]
+        targets = {
+            name: self.embed_mean(self.read([name] if name else self.images or []))
+            for name in dict.fromkeys(names)
+        }
+        return {"embedding": torch.stack([targets[name] for name in names])}
+
+    def read(self, paths: Sequence[str]) -> Tensor:
+        """Pixels (K, 3, input_size, input_size) of picture files."""
+        size = self._loaded().image_size
+        squares = [resize(centre_square(files.load(p))[None], size) for p in paths]
+        return torch.cat(squares).to(self._weight().device)
 
     @torch.no_grad()
     def embed_mean(self, pixels: Tensor) -> Tensor:

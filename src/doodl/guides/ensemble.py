@@ -60,6 +60,11 @@ class Ensemble(Guide):
         self.input_size = max(sizes, default=None)
 
     @override
+    def check(self, generations: Sequence[Generation]) -> None:
+        for guide in self.members:
+            guide.check(generations)
+
+    @override
     def prepare(self, generations: Sequence[Generation]) -> dict[str, Tensor]:
         """Targets of all members, each behind its member's number: `0.embedding`."""
         return {

@@ -1,4 +1,4 @@
-"""`python -m doodl.shapes render | train | install | evaluate`."""
+"""`python -m doodl.shapes render | pictures | train | install | evaluate`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import torch
 from jsonargparse import auto_cli
 
 from doodl import images
+from doodl.files import PICTURES
 from doodl.shapes.evaluate import evaluate
+from doodl.shapes.pictures import reference_pictures
 from doodl.shapes.recipe import install, train
 from doodl.shapes.renderer import rating
 from doodl.shapes.renderer import render as render_scenes
@@ -31,5 +33,15 @@ def render(path: Path = Path("scenes.png"), count: int = 64, seed: int = 0) -> N
         print(f"{score:4.1f}  {caption}")
 
 
+def pictures(folder: Path = PICTURES) -> None:
+    """Draw the pictures that the packaged configurations begin with.
+
+    Args:
+        folder: of the PNGs.
+    """
+    for name, pixels in reference_pictures().items():
+        images.save(pixels, folder / f"{name}.png")
+
+
 if __name__ == "__main__":
-    auto_cli([render, train, install, evaluate])
+    auto_cli([render, pictures, train, install, evaluate])
