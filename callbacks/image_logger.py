@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +25,10 @@ class ImageLogger(Callback):
 
     Scalars: `score/guide`, `score/judge`, `loss`, and under `latents/` what shows
     drift off white noise: norm, lag-1 autocorrelation, kurtosis, the pair's gap, the
-    gradient's norm and the fraction of it that is clipped. The picture shows, from left
-    to right, the original, the current and the best image.
+    gradient's norm and the fraction of it that is clipped; under `cost/` the seconds of
+    an update of the batch and the peak memory. The picture shows, from left to right,
+    the original, the current and the best image. A run `totals-RANK` has means over all
+    generations that the process has ended; there x counts these.
 
     Args:
         folder: of the results; the log goes into its `tensorboard`.
@@ -49,6 +53,9 @@ class ImageLogger(Callback):
         self.folders: list[Path] = []
         self.writers: list[SummaryWriter] = []
         self.drawn: list[int | None] = []
+        self.totals: SummaryWriter | None = None
+        self.scores: list[tuple[float, float]] = []
+        self.clock = 0.0
 
     @override
     def on_train_epoch_start(
@@ -61,6 +68,7 @@ class ImageLogger(Callback):
         self.logged += len(self.folders)
         self.writers = []
         self.drawn = [None] * len(self.folders)
+        self.clock = time.monotonic()
 
     @override
     def on_train_batch_end(
@@ -74,12 +82,17 @@ class ImageLogger(Callback):
         if pl_module.rendering is None:
             return
         if not self.writers:
-            self._open(batch)
+            self.writers = [self._writer(f, batch) for f in self.folders]
+        now = time.monotonic()
+        seconds, self.clock = now - self.clock, now
         last = trainer.optimizers[0].last  # type: ignore[attr-defined]
         columns = _columns(pl_module) | {
-            name if name == "loss" else f"latents/{name}": values.tolist()
+            name if name.startswith("loss") else f"latents/{name}": values.tolist()
             for name, values in (pl_module.diagnostics | last).items()
         }
+        size = len(pl_module.trajectory)
+        columns["cost/seconds"] = [seconds] * size
+        columns["cost/peak_mib"] = [peak_memory(pl_module.device)] * size
         self._write(pl_module, columns, picture=batch % self.every_n_updates == 0)
 
     @override
@@ -91,15 +104,33 @@ class ImageLogger(Callback):
         for writer in self.writers:
             writer.close()
         self.writers = []
+        self._total(trainer.global_rank, pl_module.trajectory)
 
-    def _open(self, update: int) -> None:
-        """Open a run a generation; what an earlier attempt wrote from here on goes."""
+    def _total(self, rank: int, trajectory: Trajectory) -> None:
+        """Write means over all generations so far that have a score."""
+        if self.totals is None:
+            self.totals = self._writer(self.folder / f"totals-{rank}", 0)
+        for first, best in zip(trajectory.first, trajectory.best, strict=True):
+            if first is not None and best is not None:
+                self.scores.append((first.guide, best.guide))
+        count = len(self.scores)
+        for k, name in enumerate(("first", "best")):
+            mean = sum(pair[k] for pair in self.scores) / max(count, 1)
+            self.totals.add_scalar(f"total/guide_{name}", mean, count)
+
+    @override
+    def on_fit_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
+        if self.totals is not None:
+            self.totals.close()
+            self.totals = None
+
+    def _writer(self, folder: Path, update: int) -> SummaryWriter:
+        """Return a run's writer; what an earlier attempt wrote from here on goes."""
         from torch.utils.tensorboard import SummaryWriter
 
-        for folder in self.folders if update == 0 else []:
-            for old in folder.glob("events.*"):
-                old.unlink()
-        self.writers = [SummaryWriter(str(f), purge_step=update) for f in self.folders]
+        for old in folder.glob("events.*") if update == 0 else []:
+            old.unlink()
+        return SummaryWriter(str(folder), purge_step=update)
 
     def _write(
         self, pl_module: GuidedGeneration, columns: dict[str, list], *, picture: bool
@@ -123,6 +154,13 @@ class ImageLogger(Callback):
             self.drawn[index] = last.update
             strip = grid(torch.stack((first.pixels, last.pixels, best.pixels)), 3)
             self.writers[index].add_image("original_current_best", strip, last.update)
+
+
+def peak_memory(device: torch.device) -> float:
+    """Return the most memory so far in MiB, of a GPU or else of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def _columns(pl_module: GuidedGeneration) -> dict[str, list]:

@@ -326,11 +326,14 @@ class GuidedGeneration(LightningModule):
             for name, target in self.targets["guide"].items()
         }
         losses = self.guide(crops.flatten(0, 1), repeat(targets, count))
-        return (
-            self.views.reduce(losses.unflatten(0, (-1, count)))
-            .view(pair, batch)
-            .mean(dim=0)
-        )
+
+        def each(losses: Tensor) -> Tensor:
+            crops_of = self.views.reduce(losses.unflatten(0, (-1, count)))
+            return crops_of.view(pair, batch).mean(dim=0)
+
+        for name, part in self.guide.losses.items():
+            self.diagnostics[f"loss_{name}"] = each(part)
+        return each(losses)
 
     @torch.no_grad()
     def look(

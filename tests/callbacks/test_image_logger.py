@@ -7,10 +7,15 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from doodl.callbacks import EarlyStopping, ImageLogger
-from doodl.guides import Symmetry
+from doodl.guides import Ensemble, Guide, Symmetry
 
 LATENTS = ("latent_norm", "autocorrelation", "kurtosis", "pair_gap")
 STEP = ("grad_norm", "clipped_fraction")
+
+
+class Dark(Guide):
+    def forward(self, pixels, targets):
+        return pixels.mean(dim=(1, 2, 3))
 
 
 @pytest.fixture
@@ -23,6 +28,7 @@ def log(fit, tmp_path):
         readers = {}
         for folder in sorted((tmp_path / "tensorboard").iterdir()):
             readers[folder.name] = EventAccumulator(str(folder)).Reload()
+        module.totals = readers.pop("totals-0")
         return module, readers
 
     return run
@@ -52,6 +58,35 @@ def test_scalars_are_what_was_measured_at_each_update(log):
         assert [e.value for e in events] == pytest.approx(gaps)
         for name in ("loss", *(f"latents/{n}" for n in (*LATENTS, *STEP))):
             assert steps(reader.Scalars(name)) == [0, 1, 2]
+
+
+def test_totals_are_means_over_all_that_have_ended(log):
+    module, _ = log(seeds=(0, 1), batch_size=3, max_generations=1)
+    shots = [(t.first[i], t.best[i]) for t in module.kept for i in range(len(t))]
+    for k, name in enumerate(("first", "best")):
+        events = module.totals.Scalars(f"total/guide_{name}")
+        assert steps(events) == [3, 4]
+        scores = [pair[k].guide for pair in shots]
+        assert events[0].value == pytest.approx(sum(scores[:3]) / 3)
+        assert events[1].value == pytest.approx(sum(scores) / 4)
+
+
+def test_the_members_of_an_ensemble_are_logged_by_name(log):
+    _, readers = log(guide=Ensemble([Symmetry(), Dark()], [3.0, 1.0]), num_updates=2)
+    for reader in readers.values():
+        parts = [reader.Scalars(f"loss_{name}") for name in ("Symmetry", "Dark")]
+        for whole, *part in zip(reader.Scalars("loss"), *parts, strict=True):
+            weighted = 0.75 * part[0].value + 0.25 * part[1].value
+            assert whole.value == pytest.approx(weighted, rel=1e-5)
+
+
+def test_the_cost_of_every_update_is_logged(log):
+    _, readers = log(num_updates=2)
+    for reader in readers.values():
+        for name in ("cost/seconds", "cost/peak_mib"):
+            events = reader.Scalars(name)
+            assert steps(events) == [0, 1]
+            assert all(event.value > 0 for event in events)
 
 
 def test_pictures_are_original_current_and_best(log):

@@ -27,9 +27,11 @@ class Guide(nn.Module, ABC):
     Attributes:
         input_size: side of the square picture it takes, known after `load`;
             None if it takes any.
+        losses: the parts (N,) that the last loss was made of, by name, if it has parts.
     """
 
     input_size: int | None = None
+    losses: Mapping[str, Tensor] = {}
 
     def load(self, device: torch.device | str = "cpu") -> None:
         """Load the frozen networks onto `device`; a second call only moves them."""
