@@ -6,6 +6,7 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from typing_extensions import override
 
+from doodl.data import PromptsAndSeeds
 from doodl.generation import GuidedGeneration
 
 
@@ -15,12 +16,11 @@ class Progress(TQDMProgressBar):
     @override
     def on_train_epoch_start(self, trainer: Trainer, *args: GuidedGeneration) -> None:
         super().on_train_epoch_start(trainer, *args)
-        batches = args[0].batches
-        done = sum(len(batch) for batch in batches[: trainer.current_epoch])
-        total = sum(len(batch) for batch in batches)
-        upto = done + len(batches[trainer.current_epoch])
+        batch = args[0].batches[trainer.current_epoch]
+        data: PromptsAndSeeds = trainer.datamodule  # type: ignore[attr-defined]
+        first, last = (data.generations.index(batch[i]) + 1 for i in (0, -1))
         self.train_progress_bar.set_description(
-            f"generations {done + 1}-{upto} of {total}"
+            f"generations {first}-{last} of {len(data.generations)}"
         )
 
     @override

@@ -25,6 +25,9 @@ from doodl.data import Generation, PromptsAndSeeds
 from doodl.generation import GuidedGeneration
 from doodl.trajectory import Trajectory
 
+MOST = 64
+"""Rows that the final table shows."""
+
 
 class Results(Callback):
     """Saves what was made: pictures, latents, scores, and `manifest.csv`.
@@ -56,7 +59,7 @@ class Results(Callback):
         self.save_every_n_updates = save_every_n_updates
         self.settings: dict[str, Any] | None = None
         self.metrics: list[list[dict[str, Any]]] = []
-        self.rows: dict[str, dict[str, Any]] = {}
+        self.generations: list[Generation] = []
         self.started = 0.0
 
     @override
@@ -65,22 +68,17 @@ class Results(Callback):
         self.archive.open(settings)
         pl_module.archive = self.archive
         data: PromptsAndSeeds = trainer.datamodule  # type: ignore[attr-defined]
-        self.rows = {}
-        for batch in data.assigned(trainer.global_rank, trainer.world_size):
-            for generation in batch:
-                row = self.archive.row(generation)
-                if row is not None:
-                    self.rows[generation.id] = row
+        self.generations = data.generations
 
     @property
     def folder(self) -> Path:
         """Where the results go."""
         return self.archive.folder
 
-    @property
-    def failed(self) -> list[dict[str, Any]]:
-        """Rows of this process's generations that failed."""
-        return [row for row in self.rows.values() if row["status"] == "failed"]
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the manifest's rows of this job, as far as they are there."""
+        rows = map(self.archive.row, self.generations)
+        return [row for row in rows if row is not None]
 
     @override
     def on_train_epoch_start(
@@ -143,11 +141,13 @@ class Results(Callback):
 
     @override
     def on_fit_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
-        self._report()
+        if trainer.world_size == 1:  # of several, no process knows when all have ended
+            self.report()
 
     @override
     def on_predict_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
-        self._report()
+        if trainer.world_size == 1:
+            self.report()
 
     @override
     def on_exception(
@@ -190,7 +190,7 @@ class Results(Callback):
     def _finish(self, trajectory: Trajectory, status: str) -> None:
         seconds = (time.monotonic() - self.started) / len(trajectory)
         for i, generation in enumerate(trajectory.generations):
-            row = self.rows[generation.id] = summary(trajectory, i, status)
+            row = summary(trajectory, i, status)
             lines = "".join(json.dumps(line) + "\n" for line in self.metrics[i])
             files = {
                 **self._pictures(trajectory, i),
@@ -229,16 +229,16 @@ class Results(Callback):
         }
         return {**files, "latents.safetensors": save(pairs)} if pairs else files
 
-    def _report(self) -> None:
-        """Print the rows of this run and where the files are."""
-        console = Console()
-        if self.rows:
-            console.print(report(list(self.rows.values())))
+    def report(self) -> None:
+        """Print the rows of this job and where the files are."""
+        console, rows = Console(), self.rows()
+        if rows:
+            console.print(report(rows[:MOST]))
+        if len(rows) > MOST:
+            console.out(f"and {len(rows) - MOST} more", highlight=False)
         # As plain text: brackets in a path are no markup, and a path has one line.
-        console.out(
-            f"Pictures and manifest.csv: {self.archive.folder}", highlight=False
-        )
-        log = self.archive.folder / "tensorboard"
+        console.out(f"Pictures and manifest.csv: {self.folder}", highlight=False)
+        log = self.folder / "tensorboard"
         if log.is_dir():
             console.out(f"Curves: tensorboard --logdir {log}", highlight=False)
 

@@ -118,7 +118,7 @@ def main(args: Sequence[str] | None = None) -> None:
         raise SystemExit(128 + signal.SIGTERM) from None
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None
-    report_failures(cli.trainer)
+    end(cli.trainer)
 
 
 @contextmanager
@@ -136,15 +136,17 @@ def requeue_as_stop() -> Iterator[None]:
         signal.signal(signal.SIGUSR1, before)
 
 
-def report_failures(trainer: Trainer) -> None:
-    """End with a sentence if generations failed; the others are complete."""
+def end(trainer: Trainer) -> None:
+    """Report of several processes; end with a sentence if generations failed."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, Results) and callback.failed:
-            reasons = dict.fromkeys(row["reason"] for row in callback.failed)
-            fail(
-                f"{len(callback.failed)} of {len(callback.rows)} generations failed: "
-                f"{'; '.join(reasons)}."
-            )
+        if isinstance(callback, Results) and trainer.is_global_zero:
+            if trainer.world_size > 1:
+                callback.report()
+            rows = callback.rows()
+            failed = [row["reason"] for row in rows if row["status"] == "failed"]
+            if failed:
+                reasons = "; ".join(dict.fromkeys(failed))
+                fail(f"{len(failed)} of {len(rows)} generations failed: {reasons}.")
 
 
 def packaged(arguments: Sequence[str]) -> list[str]:

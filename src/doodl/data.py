@@ -130,10 +130,6 @@ class PromptsAndSeeds(LightningDataModule):
         starts = range(0, len(self.generations), self.batch_size)
         return [self.generations[i : i + self.batch_size] for i in starts]
 
-    def assigned(self, rank: int, world_size: int) -> list[list[Generation]]:
-        """The batches of one process of several: whole ones, dealt in turn."""
-        return self.batches()[rank::world_size]
-
     @override
     def train_dataloader(self) -> DataLoader[int]:
         """The numbers of the updates, from the one that the module has come to."""
@@ -142,9 +138,9 @@ class PromptsAndSeeds(LightningDataModule):
 
     @override
     def predict_dataloader(self) -> DataLoader[list[Generation]]:
-        """The batches of this process, without what is there already."""
+        """The batches of this process, each taken when the one before is done."""
         module: Any = self._trainer().lightning_module
-        return _one_by_one(module.batches)
+        return _one_by_one(module.batches, sampler=Taken(module, len(self.batches())))
 
     @override
     def transfer_batch_to_device(
@@ -175,6 +171,29 @@ class Remaining(Sampler[int]):
 
     def __len__(self) -> int:
         return self.module.num_updates
+
+
+class Taken(Sampler[int]):
+    """The numbers of the batches that a process takes.
+
+    Args:
+        module: has `batches`, to which its `take` adds the next.
+        most: how many they can be.
+    """
+
+    def __init__(self, module: Any, most: int) -> None:
+        self.module, self.most = module, most
+
+    def __iter__(self) -> Iterator[int]:
+        number = 0
+        while number < len(self.module.batches):
+            yield number
+            number += 1
+            if number == len(self.module.batches):
+                self.module.take()
+
+    def __len__(self) -> int:
+        return self.most
 
 
 def make_generations(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from torch.optim import Optimizer
 from doodl import latents as pairs
 from doodl.archive import Archive
 from doodl.data import Generation, PromptsAndSeeds
+from doodl.dealing import count_alone, deal
 from doodl.editing import Edit
 from doodl.guides.base import Guide, freeze, repeat
 from doodl.guides.views import FullFrame, Verdict, Views
@@ -180,22 +182,26 @@ class GuidedGeneration(LightningModule):
         """Plan the work of this process and load the networks onto its device."""
         refuse_gradient_settings(self.trainer)
         self._warned = False
-        self.batches = self._plan()
+        self._plan()
         if stage == "fit":
             self.trainer.fit_loop.max_epochs = len(self.batches)
         if self.batches and "model" not in self.held:
             self._load(self.trainer.strategy.root_device)
 
-    def _plan(self) -> list[list[Generation]]:
-        """Return the batches of this process, without what is there already."""
+    def _plan(self) -> None:
+        """Refuse what cannot be made and take the first batch of this process."""
         data: PromptsAndSeeds = self.trainer.datamodule  # type: ignore[attr-defined]
         for name in ("guide", "judge", "edit"):
             if self.held[name] is not None:
                 self.held[name].check(data.generations)
-        batches = data.assigned(self.trainer.global_rank, self.trainer.world_size)
-        if self.archive is not None:
-            batches = [self.archive.remaining(batch) for batch in batches]
-        return [batch for batch in batches if batch]
+        count = getattr(self.trainer.strategy, "count", count_alone)()
+        remaining = self.archive.remaining if self.archive else list
+        self.batches, self._dealt = [], deal(data.batches(), count, remaining)
+        self.take()
+
+    def take(self) -> None:
+        """Add the next batch, if there is one, to those of this process."""
+        self.batches += itertools.islice(self._dealt, 1)
 
     def _load(self, device: torch.device) -> None:
         self.held["model"] = TextToImage.load(self.pretrained, device)
@@ -407,6 +413,11 @@ class GuidedGeneration(LightningModule):
         """Sample, decode, score and record without a gradient."""
         final = self._sample()
         self.look(update, final, self.decode(final[:1])[0])
+
+    def on_train_epoch_end(self) -> None:
+        """Plan an epoch for the next batch, if there is one."""
+        self.take()
+        self.trainer.fit_loop.max_epochs = len(self.batches)
 
     def stop(self, index: int, reason: str) -> None:
         """End the optimisation of one generation of the batch."""

@@ -38,6 +38,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from typing_extensions import override
 
+from doodl.dealing import Count, SharedCount, count_alone, open_store
+
 T = TypeVar("T")
 
 LAUNCHED = "DOODL_LAUNCHED"
@@ -78,6 +80,24 @@ class IndependentRanks(DDPStrategy):
     def setup_distributed(self) -> None:
         """Set the ranks; DDP would now meet the others in a process group."""
         self.set_world_ranks()
+        if self.world_size > 1 and self._hosts():
+            open_store(*self._address(), host=True)  # others may be here before us
+
+    def count(self) -> Count:
+        """Return the numbers that all ranks of this job share."""
+        if self.world_size == 1:
+            return count_alone()
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        return SharedCount(*self._address(), host=self._hosts(), attempt=attempt)
+
+    def _address(self) -> tuple[str, int]:
+        assert self.cluster_environment is not None
+        return self.cluster_environment.main_address, self.cluster_environment.main_port
+
+    def _hosts(self) -> bool:
+        """Return whether this process hosts the store; torchrun's agent has one."""
+        agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+        return self.global_rank == 0 and not agent
 
     @override
     def setup(self, trainer: Trainer) -> None:
@@ -190,6 +210,8 @@ class IndependentLauncher(_Launcher):
         # A second fit() of the same script finds these and starts nobody.
         os.environ["NODE_RANK"] = str(self.cluster_environment.node_rank())
         os.environ["LOCAL_RANK"] = "0"
+        os.environ["MASTER_ADDR"] = self.cluster_environment.main_address
+        os.environ["MASTER_PORT"] = str(self.cluster_environment.main_port)
         os.environ["WORLD_SIZE"] = str(self.num_processes * self.num_nodes)
         for local_rank in range(1, self.num_processes):
             environment = os.environ | {"LOCAL_RANK": str(local_rank), LAUNCHED: "1"}
