@@ -270,7 +270,7 @@ def test_predict_with_a_model_of_ones_own(empty, world, capsys):
     arguments += [f"--model.guide.init_args.model={world / 'guide'}"]
     arguments += ["--data.prompts", "['any words, größer']", *TINY]
     cli.main(["predict", *arguments])
-    (row,) = manifest(empty / "results")
+    (row,) = manifest(empty / "results" / "original")
     assert (row["status"], row["updates"], row["seed"]) == ("sampled", "0", "0")
     assert row["prompt"] == "any words, größer"
     assert row["judge_first"] == row["verdict_first"] == ""
@@ -292,7 +292,7 @@ def test_fit_with_a_guide_of_ones_own_in_the_current_folder(empty):
 def test_predict_with_a_baseline(empty):
     arguments = ["--model.baseline", "doodl.baselines.BestOfN"]
     cli.main(["predict", *arguments, "--model.baseline.init_args.samples=2", *TINY])
-    assert {row["updates"] for row in manifest(empty / "results")} == {"1"}
+    assert {row["updates"] for row in manifest(empty / "results/original")} == {"1"}
 
 
 def test_a_wide_gap_is_one_sentence(empty, capsys, monkeypatch):

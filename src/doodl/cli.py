@@ -33,6 +33,7 @@ CONFIGS = Path(__file__).parent / "configs"
 if not CONFIGS.is_dir():
     CONFIGS = Path(__file__).parents[2] / "configs"
 
+PREDICT = CONFIGS / "predict.yaml"
 CONFIG = ("--config", "-c")
 
 
@@ -98,7 +99,10 @@ def main(args: Sequence[str] | None = None) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         configs = [str(path) for path in default_configs(arguments)]
-        defaults = {"default_config_files": configs}
+        below = {
+            "fit": {"default_config_files": configs},
+            "predict": {"default_config_files": [*configs, str(PREDICT)]},
+        }
         with warnings.catch_warnings(), requeue_as_stop():
             warnings.filterwarnings("ignore", module="lightning")
             warnings.showwarning = _say
@@ -107,7 +111,7 @@ def main(args: Sequence[str] | None = None) -> None:
                 PromptsAndSeeds,
                 args=arguments,
                 parser_class=Parser,
-                parser_kwargs={"fit": defaults, "predict": defaults},
+                parser_kwargs=below,
                 save_config_kwargs={"overwrite": True},
             )
     except (ValueError, OSError, MisconfigurationException) as error:
