@@ -92,12 +92,12 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: in place of the command line's.
     """
-    arguments = packaged(sys.argv[1:] if args is None else args)
     if "" not in sys.path:
         sys.path.insert(0, "")  # class paths of files where the command is run
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
+        arguments = packaged(sys.argv[1:] if args is None else args)
         configs = [str(path) for path in default_configs(arguments)]
         below = {
             "fit": {"default_config_files": configs},
