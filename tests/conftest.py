@@ -194,16 +194,12 @@ def _pipeline():
 
 
 def _save_clip(folder, *, width):
-    from open_clip.model import CLIP
-
-    from doodl.shapes.contrastive import clip_config, save_clip
+    from doodl.shapes.towers import clip_config, make_clip, save_clip
 
     vision = {"layers": 1, "width": width, "head_width": 8, "patch_size": 8}
     config = clip_config({**vision, "image_size": TINY}, width=16, layers=1)
     config["preprocess_cfg"]["size"] = TINY
-    parts = config["model_cfg"]
-    clip = CLIP(parts["embed_dim"], parts["vision_cfg"], parts["text_cfg"])
-    save_clip(clip, config, folder)
+    save_clip(make_clip(config), config, folder)
 
 
 def _save_attributes(folder):

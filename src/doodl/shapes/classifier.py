@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -13,17 +14,19 @@ from torch.nn.functional import cross_entropy
 
 from doodl.shapes.attributes import HEADS, IGNORED, NUM_LOGITS, attributes, split_logits
 from doodl.shapes.renderer import render
-from doodl.shapes.scenes import draw_scenes
+from doodl.shapes.scenes import SIZE, draw_scenes
 from doodl.shapes.training import Training, fit
 
 ARCHITECTURE = "resnet10t"
-ARGUMENTS = {"channels": [32, 64, 96, 128], "num_classes": NUM_LOGITS}
+ARGUMENTS = {"channels": [32, 64, 96, 128]}
 MEAN = STD = (0.5, 0.5, 0.5)
 
 
 def make_judge() -> nn.Module:
     """Return the untrained network: 64 px in, `NUM_LOGITS` out."""
-    return timm.create_model(ARCHITECTURE, pretrained=False, **ARGUMENTS)
+    return timm.create_model(
+        ARCHITECTURE, pretrained=False, num_classes=NUM_LOGITS, **ARGUMENTS
+    )
 
 
 class AttributeTraining(Training):
@@ -75,7 +78,7 @@ def train_judge(training: AttributeTraining, folder: Path) -> nn.Module:
     return training.network.eval()
 
 
-def save_timm(network: nn.Module, config: dict, folder: Path) -> None:
+def save_timm(network: nn.Module, config: dict[str, Any], folder: Path) -> None:
     """Write a folder that timm loads as `local-dir:FOLDER`, in float16."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
@@ -86,18 +89,44 @@ def save_timm(network: nn.Module, config: dict, folder: Path) -> None:
     save_file(weights, folder / "model.safetensors")
 
 
-def judge_config() -> dict:
-    """Return timm's configuration of the judge."""
+def timm_config(
+    architecture: str,
+    arguments: dict[str, Any],
+    *,
+    num_classes: int,
+    classifier: str,
+    first_conv: str,
+) -> dict[str, Any]:
+    """Return timm's configuration of a 64 px classifier.
+
+    Args:
+        architecture: timm's name.
+        arguments: of the architecture, beyond the number of classes.
+        num_classes: logits.
+        classifier: name of the last layer.
+        first_conv: name of the first layer.
+    """
     return {
-        "architecture": ARCHITECTURE,
-        "num_classes": NUM_LOGITS,
-        "model_args": {"channels": ARGUMENTS["channels"]},
+        "architecture": architecture,
+        "num_classes": num_classes,
+        "model_args": arguments,
         "pretrained_cfg": {
-            "input_size": [3, 64, 64],
+            "input_size": [3, SIZE, SIZE],
             "mean": list(MEAN),
             "std": list(STD),
-            "num_classes": NUM_LOGITS,
-            "classifier": "fc",
-            "first_conv": "conv1.0",
+            "num_classes": num_classes,
+            "classifier": classifier,
+            "first_conv": first_conv,
         },
     }
+
+
+def judge_config() -> dict[str, Any]:
+    """Return timm's configuration of the judge."""
+    return timm_config(
+        ARCHITECTURE,
+        ARGUMENTS,
+        num_classes=NUM_LOGITS,
+        classifier="fc",
+        first_conv="conv1.0",
+    )

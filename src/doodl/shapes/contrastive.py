@@ -1,28 +1,20 @@
-"""Trains the shapes world's CLIPs with open_clip's classes: a guide and a judge.
+"""Trains the shapes world's CLIPs with open_clip's classes: guides and a judge.
 
-They share neither architecture nor seed nor pictures nor auxiliary labels: the guide's
-embedding is asked for the attributes of the two objects, the judge's patches for what
-covers them. Both learn from twins, pairs that differ in one phrase.
+No two share architecture, seed or pictures. Nor do guides and judge share auxiliary
+labels: a guide's embedding is asked for the attributes of the two objects, the judge's
+patches for what covers them. All learn from twins, pairs that differ in one phrase.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from open_clip.model import CLIP
-from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn.functional import (
-    affine_grid,
-    cross_entropy,
-    grid_sample,
-    log_softmax,
-    normalize,
-)
+from torch.nn.functional import cross_entropy, log_softmax, normalize
 
 from doodl.pretrained import load_clip
 from doodl.shapes.attributes import IGNORED, NUM_LOGITS, said, split_logits
@@ -30,39 +22,15 @@ from doodl.shapes.renderer import render, segment
 from doodl.shapes.scenes import (
     COLOURS,
     KINDS,
-    SIZE,
     Scenes,
     concatenate,
     draw_scenes,
     twins,
 )
-from doodl.shapes.tokenizer import CONTEXT, carry_embedding, make_tokenizer
+from doodl.shapes.tokenizer import carry_embedding, make_tokenizer
+from doodl.shapes.towers import GUIDES, JUDGE, clip_config, make_clip
 from doodl.shapes.training import Training, fit
-
-MEAN = STD = (0.5, 0.5, 0.5)
-GUIDE = {"layers": [1, 1, 1, 1], "width": 16, "head_width": 64}
-JUDGE = {"layers": 5, "width": 128, "head_width": 32, "patch_size": 8}
-
-
-def clip_config(vision: dict[str, Any], *, width: int, layers: int) -> dict[str, Any]:
-    """Return an open_clip configuration of a 64 px image tower and a text tower."""
-    tokenizer = make_tokenizer()
-    text = {
-        "context_length": CONTEXT,
-        "vocab_size": len(tokenizer),
-        "hf_tokenizer_name": "tokenizer",
-        "width": width,
-        "heads": 4,
-        "layers": layers,
-    }
-    return {
-        "model_cfg": {
-            "embed_dim": 128,
-            "vision_cfg": {"image_size": SIZE, **vision},
-            "text_cfg": text,
-        },
-        "preprocess_cfg": {"size": SIZE, "mean": list(MEAN), "std": list(STD)},
-    }
+from doodl.shapes.views import resample, views
 
 
 class ContrastiveTraining(Training):
@@ -91,8 +59,7 @@ class ContrastiveTraining(Training):
         self.scenes = draw_scenes(count, generator, held_out="with")
         self.twins = twins(self.scenes, generator)
         self.pictures, self.others = _album(self.scenes), _album(self.twins)
-        model = config["model_cfg"]
-        self.clip = CLIP(model["embed_dim"], model["vision_cfg"], model["text_cfg"])
+        self.config, self.clip = config, make_clip(config)
         self.tokenizer = make_tokenizer()
 
     def training_step(self, batch: int) -> Tensor:
@@ -128,13 +95,19 @@ class ContrastiveTraining(Training):
 
 
 class GuideTraining(ContrastiveTraining):
-    """A ResNet and a shallow text tower; both embeddings name the attributes."""
+    """Two towers whose embeddings both name the attributes.
 
-    def __init__(self, *, steps: int, lr: float = 1.5e-3, seed: int = 11) -> None:
-        config = clip_config(GUIDE, width=128, layers=2)
-        super().__init__(config, steps=steps, lr=lr, seed=seed)
-        self.config = config
-        self.heads = nn.Linear(128, NUM_LOGITS)
+    Args:
+        name: of the guide, one of `GUIDES`.
+        steps: optimiser steps.
+        lr: peak learning rate.
+    """
+
+    def __init__(self, name: str, *, steps: int, lr: float = 1.5e-3) -> None:
+        tower = GUIDES[name]
+        config = clip_config(tower.vision, width=tower.width, layers=tower.layers)
+        super().__init__(config, steps=steps, lr=lr, seed=tower.seed)
+        self.heads = nn.Linear(config["model_cfg"]["embed_dim"], NUM_LOGITS)
 
     def embed(
         self, pixels: Tensor, scenes: Scenes, frame: Tensor
@@ -157,7 +130,6 @@ class JudgeTraining(ContrastiveTraining):
     def __init__(self, *, steps: int, lr: float = 1e-3, seed: int = 23) -> None:
         config = clip_config(JUDGE, width=96, layers=3)
         super().__init__(config, steps=steps, lr=lr, seed=seed)
-        self.config = config
         self.clip.visual.output_tokens = True
         self.heads = nn.Linear(JUDGE["width"], 1 + len(KINDS) + len(COLOURS))
 
@@ -167,7 +139,7 @@ class JudgeTraining(ContrastiveTraining):
         """Return embeddings and how badly patches name their kind and colour."""
         images, patches = self.clip.visual((pixels - 0.5) / 0.5)
         kinds, colours = self.heads(patches).split((1 + len(KINDS), len(COLOURS)), -1)
-        owner = _resample(segment(scenes)[:, None].float(), frame, "nearest")
+        owner = resample(segment(scenes)[:, None].float(), frame, "nearest")
         owner = owner[:, 0, 4::8, 4::8].flatten(1).long()
         slot = (owner - 1).clamp(min=0)
         kind = torch.where(owner > 0, 1 + scenes.kind.gather(1, slot), 0)
@@ -181,24 +153,6 @@ def _album(scenes: Scenes) -> Tensor:
     """Render scenes to bytes, (N, 3, 64, 64)."""
     chunks = torch.arange(len(scenes)).split(256)
     return torch.cat([(render(scenes[i]) * 255).round().byte() for i in chunks])
-
-
-def views(pixels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return every second picture whole, the others cropped to 40 to 64 px, at 64 px.
-
-    A little noise is added, since generated pictures are never as clean as renders.
-    The second result is the affine map (N, 2, 3) of each view.
-    """
-    n = len(pixels)
-    scale = 0.625 + 0.375 * torch.rand(n, generator=generator)
-    scale = torch.where(torch.arange(n) % 2 == 0, 1.0, scale)
-    shift = (1 - scale)[:, None] * (2 * torch.rand(n, 2, generator=generator) - 1)
-    frame = torch.zeros(n, 2, 3)
-    frame[:, 0, 0] = frame[:, 1, 1] = scale
-    frame[:, :, 2] = shift
-    noise = 0.03 * torch.rand(n, 1, 1, 1, generator=generator)
-    speckle = torch.randn(pixels.shape, generator=generator)
-    return _resample(pixels, frame, "bilinear") + noise * speckle, frame
 
 
 def tokenize(tokenizer: Any, captions: list[str]) -> Tensor:  # noqa: ANN401
@@ -235,7 +189,7 @@ def twin_accuracy(
     return better[differ].float().mean().item()
 
 
-def train_clip(training: GuideTraining | JudgeTraining, folder: Path) -> CLIP:
+def train_clip(training: ContrastiveTraining, folder: Path) -> CLIP:
     """Train in `folder` and return the CLIP in eval mode."""
     fit(training, folder)
     training.clip.visual.output_tokens = False
@@ -250,22 +204,3 @@ def continue_from(training: ContrastiveTraining, name: str) -> None:
     old = shipped.tokenizer.tokenizer
     state[key] = carry_embedding(state[key], old, training.tokenizer)
     training.clip.load_state_dict(state)
-
-
-def save_clip(clip: CLIP, config: dict[str, Any], folder: Path) -> None:
-    """Write a folder that open_clip loads as `local-dir:FOLDER`, in float16."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
-    make_tokenizer().save_pretrained(folder)
-    weights = {
-        k: v.half().contiguous() if v.is_floating_point() else v
-        for k, v in clip.state_dict().items()
-    }
-    save_file(weights, folder / "open_clip_model.safetensors")
-
-
-def _resample(pixels: Tensor, frame: Tensor, mode: str) -> Tensor:
-    grid = affine_grid(frame, list(pixels.shape), align_corners=False)
-    return grid_sample(
-        pixels, grid, mode=mode, padding_mode="border", align_corners=False
-    )

@@ -9,16 +9,22 @@ import torch
 from torch import Tensor
 
 from doodl.data import Generation
+from doodl.guides import Aesthetic
 from doodl.pretrained import SHAPES, TextToImage, load_clip, load_timm
-from doodl.shapes import autoencoder, classifier, contrastive
+from doodl.shapes import aesthetic, autoencoder, classifier, contrastive, fine
 from doodl.shapes.judge import AttributeJudge
 from doodl.shapes.scenes import NAMED, Scenes, draw_scenes
+from doodl.shapes.towers import GUIDES
 
 GOALS = {
     "vae_psnr_db": 34.0,
     "guide_twin_accuracy": 0.95,
     "judge_twin_accuracy": 0.95,
+    "guide_b_twin_accuracy": 0.90,
+    "guide_c_twin_accuracy": 0.90,
     "attributes_scene_accuracy": 0.99,
+    "fine_accuracy": 0.95,
+    "aesthetic_correlation": 0.90,
     "ddim50_single_object": 0.95,
     "ddim50_two_objects": 0.60,
 }
@@ -32,15 +38,7 @@ def evaluate(count: int = 128, guidance_scale: float = 5.0) -> dict[str, float]:
         guidance_scale: of those samples.
     """
     model = TextToImage.load("shapes")
-    guide, judge = load_clip("shapes/guide"), load_clip("shapes/judge")
-    figures = {
-        "vae_psnr_db": autoencoder.reconstruction_psnr(model.vae),
-        "guide_twin_accuracy": contrastive.twin_accuracy(guide.network, guide.tokenize),
-        "judge_twin_accuracy": contrastive.twin_accuracy(judge.network, judge.tokenize),
-        "attributes_scene_accuracy": classifier.scene_accuracy(
-            load_timm("shapes/attributes")
-        ),
-    }
+    figures = {"vae_psnr_db": autoencoder.reconstruction_psnr(model.vae), **frozen()}
     for name, pairs, held_out in (
         ("ddim50_single_object", 0.0, "without"),
         ("ddim50_two_objects", 1.0, "without"),
@@ -53,6 +51,24 @@ def evaluate(count: int = 128, guidance_scale: float = 5.0) -> dict[str, float]:
         print(f"{name:28} {value:7.3f}{goal}")
     (SHAPES / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     return figures
+
+
+def frozen() -> dict[str, float]:
+    """Return the figures of guides and judges, each on renders of its own."""
+    figures = {}
+    for name in (*GUIDES, "judge"):
+        clip = load_clip(f"shapes/{name}")
+        accuracy = contrastive.twin_accuracy(clip.network, clip.tokenize)
+        figures[f"{name}_twin_accuracy"] = accuracy
+    judge, classes = load_timm("shapes/attributes"), load_timm("shapes/fine")
+    head = Aesthetic("shapes/guide", "shapes/aesthetic")
+    head.load()
+    return {
+        **figures,
+        "attributes_scene_accuracy": classifier.scene_accuracy(judge),
+        "fine_accuracy": fine.fine_accuracy(classes),
+        "aesthetic_correlation": aesthetic.correlation(head.rate),
+    }
 
 
 def plain_captions(

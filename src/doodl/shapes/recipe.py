@@ -1,26 +1,45 @@
 """Trains every network of the shapes world and writes the folder that ships.
 
 Each part resumes from its last checkpoint; the numbers of steps are what two CPU cores
-do in a few hours, and more of them on a GPU makes a better world.
+do in a few hours: more of them, as a GPU allows, make a better world.
 """
 
 from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
-from doodl.pretrained import SHAPES, load_timm
-from doodl.shapes import autoencoder, classifier, contrastive, diffusion
+from doodl.pretrained import SHAPES, load_clip, load_timm
+from doodl.shapes import (
+    aesthetic,
+    autoencoder,
+    classifier,
+    contrastive,
+    diffusion,
+    fine,
+)
+from doodl.shapes.towers import GUIDES, save_clip
 from doodl.shapes.training import fit
 
-Part = Literal["vae", "guide", "judge", "attributes", "diffusion"]
-PARTS: tuple[Part, ...] = ("vae", "guide", "judge", "attributes", "diffusion")
+Part = Literal[
+    "vae",
+    "guide",
+    "guide_b",
+    "guide_c",
+    "judge",
+    "attributes",
+    "fine",
+    "aesthetic",
+    "diffusion",
+]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 @dataclass(frozen=True)
@@ -32,8 +51,8 @@ class Job:
         threads: of this process, on a CPU. One process a core is faster than two
             threads: train the CLIPs beside the diffusion model.
         scale: multiplies the number of steps of every part.
-        improve: go on from the weights that ship instead of from nothing. The VAE's
-            encoder then stays as it is, so that its latents do.
+        improve: go on from the weights that ship, where there are any, instead of from
+            nothing. The VAE's encoder then stays as it is, so that its latents do.
     """
 
     folder: Path
@@ -44,6 +63,10 @@ class Job:
     def steps(self, count: int) -> int:
         """Return the number of steps of a part."""
         return max(1, round(count * self.scale))
+
+    def goes_on(self, network: str) -> bool:
+        """Return whether a network's training starts from what ships of it."""
+        return self.improve and (SHAPES / network).is_dir()
 
 
 def train(
@@ -57,18 +80,21 @@ def train(
 
     Args:
         folder: for checkpoints, logs of the losses and the finished weights.
-        parts: which networks; `diffusion` needs `vae`.
+        parts: which networks; `diffusion` needs `vae`, and `aesthetic` sees through
+            the guide of `folder`, or else through the one that ships.
         threads: of this process, on a CPU.
         scale: multiplies the number of steps of every part.
-        improve: go on from the weights that ship.
+        improve: go on from the weights that ship, where there are any.
     """
     torch.set_num_threads(threads)
     job = Job(folder, threads, scale, improve)
     makers = {
         "vae": _vae,
-        "guide": _guide,
+        **{name: partial(_guide, name=name) for name in GUIDES},
         "judge": _judge,
         "attributes": _attributes,
+        "fine": _fine,
+        "aesthetic": _aesthetic,
         "diffusion": _diffusion,
     }
     for part in parts:
@@ -81,7 +107,7 @@ def install(folder: Path = Path("training")) -> None:
 
 
 def _vae(job: Job) -> None:
-    if job.improve:
+    if job.goes_on("pipeline"):
         vae = AutoencoderKL.from_pretrained(SHAPES / "pipeline" / "vae")
     else:
         vae = autoencoder.train_crops(job.folder, job.steps(1100), job.threads)
@@ -89,33 +115,45 @@ def _vae(job: Job) -> None:
     vae.save_pretrained(job.folder / "vae")
 
 
-def _guide(job: Job) -> None:
-    _clip(job, "guide", contrastive.GuideTraining(steps=job.steps(2400)))
+def _guide(job: Job, name: str) -> None:
+    steps = job.steps(2400 if name == "guide" else 1600)
+    _clip(job, name, contrastive.GuideTraining(name, steps=steps))
 
 
 def _judge(job: Job) -> None:
     _clip(job, "judge", contrastive.JudgeTraining(steps=job.steps(2400)))
 
 
-def _clip(
-    job: Job,
-    name: str,
-    training: contrastive.GuideTraining | contrastive.JudgeTraining,
-) -> None:
-    if job.improve:
+def _clip(job: Job, name: str, training: contrastive.ContrastiveTraining) -> None:
+    if job.goes_on(name):
         contrastive.continue_from(training, f"shapes/{name}")
     clip = contrastive.train_clip(training, job.folder / f"clip_{name}")
-    contrastive.save_clip(clip, training.config, job.folder / "weights" / name)
+    save_clip(clip, training.config, job.folder / "weights" / name)
 
 
 def _attributes(job: Job) -> None:
     training = classifier.AttributeTraining(steps=job.steps(3200))
-    if job.improve:
+    if job.goes_on("attributes"):
         shipped = load_timm("shapes/attributes")
         training.network.load_state_dict(shipped.state_dict())
     network = classifier.train_judge(training, job.folder / "attributes")
     config = classifier.judge_config()
     classifier.save_timm(network, config, job.folder / "weights" / "attributes")
+
+
+def _fine(job: Job) -> None:
+    training = fine.FineTraining(steps=job.steps(1800))
+    if job.goes_on("fine"):
+        training.network.load_state_dict(load_timm("shapes/fine").state_dict())
+    network = fine.train_classifier(training, job.folder / "fine")
+    fine.save_classifier(network, job.folder / "weights" / "fine")
+
+
+def _aesthetic(job: Job) -> None:
+    own = job.folder / "weights" / "guide"
+    clip = load_clip(f"local-dir:{own}" if own.is_dir() else "shapes/guide")
+    weight, bias = aesthetic.fit_head(clip, count=64 * job.steps(128))
+    aesthetic.save_head(weight, bias, job.folder / "weights" / "aesthetic")
 
 
 def _diffusion(job: Job) -> None:
@@ -126,7 +164,7 @@ def _diffusion(job: Job) -> None:
         latents, tokens = diffusion.encode_scenes(vae, count)
         save_file({"latents": latents, "tokens": tokens}, cache)
     data, unet = load_file(cache), None
-    if job.improve:
+    if job.goes_on("pipeline"):
         shipped = StableDiffusionPipeline.from_pretrained(SHAPES / "pipeline")
         unet, encoder = diffusion.continue_from(shipped)
     else:

@@ -1,0 +1,89 @@
+"""Trains a fine-grained classifier: a small timm ConvNeXt of kinds and patterns.
+
+Captions say "shape" for four of the kinds and "patterned" for three of the patterns, so
+the text encoder has never read the names of these classes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from doodl.shapes.classifier import save_timm, timm_config
+from doodl.shapes.renderer import render
+from doodl.shapes.scenes import KINDS, PATTERNS, Scenes, draw_scenes
+from doodl.shapes.training import Training, fit
+from doodl.shapes.views import views
+
+ARCHITECTURE = "convnext_atto"
+# The stem halves the picture, instead of quartering it, for the sake of the patterns.
+ARGUMENTS = {"dims": [32, 64, 112, 144], "depths": [1, 1, 2, 1], "patch_size": 2}
+CLASSES = tuple(f"{pattern} {kind}" for kind in KINDS for pattern in PATTERNS)
+"""48 names, as "plain circle" and "dotted arrow"."""
+
+
+def make_classifier() -> nn.Module:
+    """Return the untrained network: 64 px in, one logit for each of `CLASSES` out."""
+    return timm.create_model(
+        ARCHITECTURE, pretrained=False, num_classes=len(CLASSES), **ARGUMENTS
+    )
+
+
+def draw_singles(count: int, generator: torch.Generator) -> tuple[Scenes, Tensor]:
+    """Return scenes of one object and their classes (N,), all equally likely."""
+    scenes = draw_scenes(count, generator, held_out="with", pairs=0.0)
+    shape = scenes.kind.shape
+    scenes = scenes.replace(
+        kind=torch.randint(len(KINDS), shape, generator=generator),
+        pattern=torch.randint(len(PATTERNS), shape, generator=generator),
+    )
+    return scenes, scenes.kind[:, 0] * len(PATTERNS) + scenes.pattern[:, 0]
+
+
+class FineTraining(Training):
+    """Classification of single objects, every second one cropped."""
+
+    def __init__(self, *, steps: int, lr: float = 3e-3, seed: int = 43) -> None:
+        super().__init__(steps=steps, lr=lr, seed=seed)
+        self.network = make_classifier()
+
+    def training_step(self, batch: int) -> Tensor:
+        """Return the cross-entropy of 64 pictures."""
+        generator = self.generator()
+        scenes, classes = draw_singles(64, generator)
+        pixels, _ = views(render(scenes), generator)
+        logits = self.network(((pixels - 0.5) / 0.5).to(self.device))
+        loss = cross_entropy(logits, classes.to(logits.device))
+        self.log("class", loss)
+        return loss
+
+
+@torch.no_grad()
+def fine_accuracy(network: nn.Module, *, seed: int = 8, count: int = 2048) -> float:
+    """Return how often the class of a clean render of one object is right."""
+    scenes, classes = draw_singles(count, torch.Generator().manual_seed(seed))
+    logits = network((render(scenes) - 0.5) / 0.5)
+    return (logits.argmax(1) == classes).float().mean().item()
+
+
+def train_classifier(training: FineTraining, folder: Path) -> nn.Module:
+    """Train in `folder` and return the classifier in eval mode."""
+    fit(training, folder)
+    return training.network.eval()
+
+
+def save_classifier(network: nn.Module, folder: Path) -> None:
+    """Write a folder that timm loads, in float16, with the names of the classes."""
+    config = timm_config(
+        ARCHITECTURE,
+        ARGUMENTS,
+        num_classes=len(CLASSES),
+        classifier="head.fc",
+        first_conv="stem.0",
+    )
+    save_timm(network, config, folder)
+    (folder / "labels.txt").write_text("\n".join(CLASSES) + "\n")

@@ -1,0 +1,98 @@
+"""The architectures of the world's CLIPs, as open_clip describes them.
+
+No two are alike: the guides are convolutional with attention pooling, a wide and a
+narrow ResNet and a ConvNeXt; the judge is a vision transformer.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from open_clip.model import CLIP
+from safetensors.torch import save_file
+
+from doodl.shapes.scenes import SIZE
+from doodl.shapes.tokenizer import CONTEXT, make_tokenizer
+
+MEAN = STD = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class Tower:
+    """What a guide is made of, and what it is drawn from.
+
+    Args:
+        vision: open_clip's configuration of the image tower, but for the size.
+        width: of the text tower.
+        layers: of the text tower.
+        seed: of the weights, the pictures and the batches.
+    """
+
+    vision: dict[str, Any]
+    width: int
+    layers: int
+    seed: int
+
+
+GUIDES = {
+    "guide": Tower(
+        {"layers": [1, 1, 1, 1], "width": 16, "head_width": 64}, 128, 2, seed=11
+    ),
+    "guide_b": Tower(
+        {"layers": [1, 1, 1, 1], "width": 12, "head_width": 48}, 96, 2, seed=53
+    ),
+    "guide_c": Tower(
+        {
+            "timm_model_name": "test_convnext2",
+            "timm_pool": "abs_attn",
+            "timm_proj": "",
+        },
+        80,
+        2,
+        seed=67,
+    ),
+}
+"""The guides by name; an ensemble weighs the first one most."""
+JUDGE = {"layers": 5, "width": 128, "head_width": 32, "patch_size": 8}
+
+
+def clip_config(vision: dict[str, Any], *, width: int, layers: int) -> dict[str, Any]:
+    """Return an open_clip configuration of a 64 px image tower and a text tower."""
+    tokenizer = make_tokenizer()
+    text = {
+        "context_length": CONTEXT,
+        "vocab_size": len(tokenizer),
+        "hf_tokenizer_name": "tokenizer",
+        "width": width,
+        "heads": 4,
+        "layers": layers,
+    }
+    return {
+        "model_cfg": {
+            "embed_dim": 128,
+            "vision_cfg": {"image_size": SIZE, **vision},
+            "text_cfg": text,
+        },
+        "preprocess_cfg": {"size": SIZE, "mean": list(MEAN), "std": list(STD)},
+    }
+
+
+def make_clip(config: dict[str, Any]) -> CLIP:
+    """Return the untrained CLIP of a configuration."""
+    model = config["model_cfg"]
+    return CLIP(model["embed_dim"], model["vision_cfg"], model["text_cfg"])
+
+
+def save_clip(clip: CLIP, config: dict[str, Any], folder: Path) -> None:
+    """Write a folder that open_clip loads as `local-dir:FOLDER`, in float16."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    make_tokenizer().save_pretrained(folder)
+    weights = {
+        k: v.half().contiguous() if v.is_floating_point() else v
+        for k, v in clip.state_dict().items()
+    }
+    save_file(weights, folder / "open_clip_model.safetensors")
