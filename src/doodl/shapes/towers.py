@@ -1,7 +1,7 @@
 """The architectures of the world's CLIPs, as open_clip describes them.
 
-No two are alike: the guides are convolutional with attention pooling, a wide and a
-narrow ResNet and a ConvNeXt; the judge is a vision transformer.
+No two are alike: the guides are ResNets of three widths, the narrowest twice as deep;
+the judge is a vision transformer.
 """
 
 from __future__ import annotations
@@ -45,14 +45,7 @@ GUIDES = {
         {"layers": [1, 1, 1, 1], "width": 12, "head_width": 48}, 96, 2, seed=53
     ),
     "guide_c": Tower(
-        {
-            "timm_model_name": "test_convnext2",
-            "timm_pool": "abs_attn",
-            "timm_proj": "",
-        },
-        80,
-        2,
-        seed=67,
+        {"layers": [2, 2, 2, 2], "width": 8, "head_width": 32}, 80, 2, seed=67
     ),
 }
 """The guides by name; an ensemble weighs the first one most."""
