@@ -4,9 +4,11 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from doodl import pretrained
-from doodl.shapes import recipe
+from doodl.guides import Aesthetic, CLIPText
+from doodl.shapes import classifier, evaluate, fine, recipe
 from doodl.shapes.tokenizer import carry_embedding, make_tokenizer
 
 
@@ -19,17 +21,55 @@ def test_carried_embeddings_keep_known_tokens_and_spell_new_ones():
     assert torch.equal(same, old)
 
 
+@pytest.fixture
+def ships(tmp_path, monkeypatch):
+    """An empty place for what ships."""
+    folder = tmp_path / "ships"
+    for module in (recipe, pretrained, evaluate):
+        monkeypatch.setattr(module, "SHAPES", folder)
+    return folder
+
+
+def test_guide_and_head_of_a_folder_load_as_what_they_are(tmp_path, ships):
+    recipe.train(tmp_path, ("guide_c", "guide", "aesthetic"), scale=0.0005)
+    recipe.install(tmp_path)
+    CLIPText("shapes/guide_c").load()
+    Aesthetic("shapes/guide", "shapes/aesthetic").load()
+
+
+def test_improving_starts_from_what_ships_and_else_from_nothing(tmp_path, ships):
+    # One step: the warm-up's first rate is 0, so a network is saved as it started.
+    recipe.train(tmp_path / "first", ("fine",), scale=1e-4, improve=True)
+    start = load_file(tmp_path / "first" / "weights" / "fine" / "model.safetensors")
+    seeded = fine.FineTraining(steps=1).network.half().state_dict()
+    assert all(torch.equal(start[name], seeded[name]) for name in seeded)
+
+    torch.manual_seed(1)
+    other = fine.make_classifier()
+    fine.save_classifier(other, ships / "fine")
+    recipe.train(tmp_path / "second", ("fine",), scale=1e-4, improve=True)
+    went_on = load_file(tmp_path / "second" / "weights" / "fine" / "model.safetensors")
+    shipped = other.half().state_dict()
+    assert all(torch.equal(went_on[name], shipped[name]) for name in shipped)
+    assert not torch.equal(went_on["stem.0.weight"], start["stem.0.weight"])
+
+
+def test_the_attribute_judges_configuration_is_the_one_that_ships():
+    shipped = pretrained.SHAPES / "attributes" / "config.json"
+    assert json.loads(shipped.read_text()) == classifier.judge_config()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_every_part_trains_ships_and_goes_on_from_what_ships(tmp_path, monkeypatch):
+def test_every_part_trains_ships_and_goes_on_from_what_ships(tmp_path, ships):
     recipe.train(tmp_path / "first", scale=0.001)
-    monkeypatch.setattr(recipe, "SHAPES", tmp_path / "ships")
-    monkeypatch.setattr(pretrained, "SHAPES", tmp_path / "ships")
     recipe.install(tmp_path / "first")
     model = pretrained.TextToImage.load("shapes")
     assert model.latent_shape() == (4, 16, 16)
-    pretrained.load_clip("shapes/guide")
-    pretrained.load_timm("shapes/attributes")
+    figures = evaluate.frozen()
+    assert all(-1 <= figure <= 1 for figure in figures.values())
+    others = {name for name in evaluate.GOALS if name.startswith(("vae", "ddim"))}
+    assert figures.keys() == evaluate.GOALS.keys() - others
     recipe.train(tmp_path / "second", scale=0.001, improve=True)
     index = tmp_path / "second" / "weights" / "pipeline" / "model_index.json"
     assert json.loads(index.read_text())["_class_name"] == "StableDiffusionPipeline"
