@@ -8,6 +8,7 @@ GPU for a better world.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -89,7 +90,7 @@ def train(
     """
     torch.set_num_threads(threads)
     job = Job(folder, threads, scale, improve)
-    makers = {
+    makers: dict[str, Callable[[Job], None]] = {
         "vae": _vae,
         **{name: partial(_guide, name=name) for name in GUIDES},
         "judge": _judge,
