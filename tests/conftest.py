@@ -32,14 +32,23 @@ def generator():
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
-    """A folder with `pipeline`, `guide`, `judge` and `attributes`."""
+    """A folder with networks of the names that the package's own have."""
+    from doodl.shapes.aesthetic import save_head
+    from doodl.shapes.attributes import NUM_LOGITS
+    from doodl.shapes.fine import CLASSES
+
     folder = tmp_path_factory.mktemp("world")
     with torch.random.fork_rng():
         torch.manual_seed(0)
         _pipeline().save_pretrained(folder / "pipeline")
         _save_clip(folder / "guide", width=8)
         _save_clip(folder / "judge", width=16)
-        _save_attributes(folder / "attributes")
+        for name, width in (("guide_b", 8), ("guide_c", 24)):
+            _save_clip(folder / name, width=width)
+        _save_classifier(folder / "attributes", NUM_LOGITS)
+        _save_classifier(folder / "fine", len(CLASSES))
+        (folder / "fine" / "labels.txt").write_text("\n".join(CLASSES))
+        save_head(torch.randn(1, 128), torch.tensor([5.0]), folder / "aesthetic")
     return folder
 
 
@@ -202,19 +211,17 @@ def _save_clip(folder, *, width):
     save_clip(make_clip(config), config, folder)
 
 
-def _save_attributes(folder):
+def _save_classifier(folder, classes):
     import timm
     from safetensors.torch import save_file
 
-    from doodl.shapes.attributes import NUM_LOGITS
-
     name = "test_resnet"
-    network = timm.create_model(name, num_classes=NUM_LOGITS)
+    network = timm.create_model(name, num_classes=classes)
     folder.mkdir()
     save_file(network.state_dict(), folder / "model.safetensors")
-    config = {"architecture": name, "num_classes": NUM_LOGITS}
+    config = {"architecture": name, "num_classes": classes}
     config["pretrained_cfg"] = {
         "input_size": [3, TINY, TINY],
-        "num_classes": NUM_LOGITS,
+        "num_classes": classes,
     }
     (folder / "config.json").write_text(json.dumps(config))

@@ -289,6 +289,29 @@ def test_fit_with_a_guide_of_ones_own_in_the_current_folder(empty):
     )
 
 
+APPLICATIONS = ("classifier", "aesthetic", "aesthetic_edit", "personalization")
+BASELINES = ("OneStep", "BestOfN")
+
+
+@pytest.mark.parametrize("name", [*APPLICATIONS, "symmetry"])
+def test_every_application_runs_in_the_embedded_world(empty, name):
+    cli.main(["fit", "--config", name, *TINY])
+    rows = manifest(empty / "results" / name)
+    assert {row["status"] for row in rows} == {"finished"}
+    assert all(row["guide_first"] and row["guide_best"] for row in rows)
+
+
+@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_every_application_has_its_baselines(empty, name, baseline):
+    samples = ["--model.baseline.init_args.samples=2"] if baseline == "BestOfN" else []
+    chosen = ["--model.baseline", f"doodl.baselines.{baseline}", *samples]
+    cli.main(["predict", "--config", name, *chosen, *TINY])
+    rows = manifest(empty / "results" / name)
+    assert {row["status"] for row in rows} == {"sampled"}
+    assert all(row["guide_first"] and row["guide_best"] for row in rows)
+
+
 def test_predict_with_a_baseline(empty):
     arguments = ["--model.baseline", "doodl.baselines.BestOfN"]
     cli.main(["predict", *arguments, "--model.baseline.init_args.samples=2", *TINY])

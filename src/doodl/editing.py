@@ -82,13 +82,7 @@ class Edit:
 
         A warning says so if they do not, since then nothing that follows is an edit.
         """
-        _, rows, columns = module.shape
-        factor = module.model.pipeline.vae_scale_factor
-        size = rows * factor, columns * factor
-        pixels = torch.stack(
-            [images.cover(images.load(str(g.image)), *size) for g in generations]
-        )
-        clean = module.model.encode(images.to_images(pixels.to(module.device)))
+        clean = self.encode(module, generations)
         pair = torch.stack((clean, clean))
         start = self.start(module.num_steps)
         initial = module.sampler.invert(pair, module.conditioning, start=start)
@@ -103,3 +97,27 @@ class Edit:
                 stacklevel=2,
             )
         return initial
+
+    @torch.no_grad()
+    def encode(
+        self, module: GuidedGeneration, generations: Sequence[Generation]
+    ) -> Tensor:
+        """Return the latents (B, C, h, w) of the generations' pictures."""
+        _, rows, columns = module.shape
+        factor = module.model.pipeline.vae_scale_factor
+        size = rows * factor, columns * factor
+        pixels = torch.stack(
+            [images.cover(images.load(str(g.image)), *size) for g in generations]
+        )
+        return module.model.encode(images.to_images(pixels.to(module.device)))
+
+    def noised(
+        self, module: GuidedGeneration, generations: Sequence[Generation], noise: Tensor
+    ) -> Tensor:
+        """Return the pictures' latents with as much noise as where the chain starts.
+
+        This is how one edits without inverting (SDEdit, arXiv 2108.01073).
+        """
+        first = module.sampler.steps[module.start]
+        clean = self.encode(module, generations)
+        return first.alpha_t * clean + first.sigma_t * noise.to(clean)

@@ -19,7 +19,8 @@ latents, and about 3.4 forward calls' arithmetic for each call and its gradient.
 class BestOfN:
     """N DDIM samples of different noise; the guide keeps the best.
 
-    The first is the generation's own seed, so that the original is among them.
+    The first is the generation's own seed, so that the original is among them. Of an
+    edit each begins with the picture under that much noise.
 
     Args:
         samples: N; by default as many as cost what `updates` updates cost.
@@ -35,11 +36,16 @@ class BestOfN:
 
     def __call__(self, module: GuidedGeneration) -> None:
         """Record N samples of every generation of the module's batch."""
-        seeds = [g.seed for g in module.trajectory.generations]
-        module.record_ddim(pairs.draw(seeds, module.shape)[None], update=0)
-        for number in range(1, self.samples):
-            draws = [
-                torch.randn(module.shape, generator=pairs.stream(s, "draw", number))
-                for s in seeds
-            ]
-            module.record_ddim(torch.stack(draws)[None], update=number)
+        generations = module.trajectory.generations
+        seeds = [g.seed for g in generations]
+        edit = module.held["edit"]
+        for number in range(self.samples):
+            noise = pairs.draw(seeds, module.shape)
+            if number:
+                draws = [
+                    torch.randn(module.shape, generator=pairs.stream(s, "draw", number))
+                    for s in seeds
+                ]
+                noise = torch.stack(draws)
+            start = edit.noised(module, generations, noise) if edit else noise
+            module.record_ddim(start[None], update=number)
