@@ -15,12 +15,14 @@ from unusual import measure
 from doodl.shapes.evaluate import plain_captions
 
 CLIP = "--model.optimizer.clip"
+LR = "--model.optimizer.lr"
 STEPS, MIXING = "--model.num_steps", "--model.mixing"
 VARIANTS: dict[str, list[str]] = {
     "as configured": [],
-    "clip 0.02": [CLIP, "0.02"],
-    "clip 0.08": [CLIP, "0.08"],
-    "lr 10": ["--model.optimizer.lr", "10"],
+    "clip 0.02, lr 20": [CLIP, "0.02", LR, "20"],
+    "clip 0.08, lr 80": [CLIP, "0.08", LR, "80"],
+    "lr 1": [LR, "1"],
+    "lr 200": [LR, "200"],
     "guidance 3": ["--model.guidance_scale", "3"],
     "guidance 7.5": ["--model.guidance_scale", "7.5"],
     "T 10, p 0.6": [STEPS, "10", MIXING, "0.6"],

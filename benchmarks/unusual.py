@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import statistics
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def measure(
     settings = ["--data.prompts", texts, "--data.seeds", numbers]
     settings += ["--model.num_updates", str(updates), "--results.folder", folder]
     doodl(["fit", *settings, *options])
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # with --trainer.devices 2
+        raise SystemExit
     with (Path(folder) / "manifest.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["prompt"] in prompts]
     with (Path(folder) / "timings.csv").open() as file:
