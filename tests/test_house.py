@@ -68,3 +68,10 @@ def test_edict_knows_no_autograd_and_adjoints_know_no_edict():
     assert not used & {"autograd", "backward", "grad", "requires_grad_", "detach"}
     for path in SOURCE.glob("sampling/adjoint*.py"):
         assert not any("edict" in name for name in imports(path))
+
+
+def test_the_weights_fit_into_25_megabytes_and_tell_no_paths():
+    files = [p for p in (SOURCE / "shapes" / "weights").rglob("*") if p.is_file()]
+    assert sum(p.stat().st_size for p in files) <= 25 * 2**20
+    texts = [p.read_text() for p in files if p.suffix == ".json"]
+    assert not any("_name_or_path" in text for text in texts)

@@ -23,7 +23,7 @@ def count_alone() -> Count:
 
 
 @cache
-def open_store(address: str, port: int, host: bool) -> TCPStore:
+def open_store(address: str, port: int, host: bool, /) -> TCPStore:
     """Return torch's key-value store, which lives as long as the host's process."""
     return TCPStore(
         address,

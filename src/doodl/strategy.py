@@ -81,7 +81,7 @@ class IndependentRanks(DDPStrategy):
         """Set the ranks; DDP would now meet the others in a process group."""
         self.set_world_ranks()
         if self.world_size > 1 and self._hosts():
-            open_store(*self._address(), host=True)  # others may be here before us
+            open_store(*self._address(), True)  # others may be here before us
 
     def count(self) -> Count:
         """Return the numbers that all ranks of this job share."""

@@ -7,6 +7,7 @@ GPU for a better world.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -106,6 +107,12 @@ def train(
 def install(folder: Path = Path("training")) -> None:
     """Copy the finished weights of `folder` into the package."""
     shutil.copytree(folder / "weights", SHAPES, dirs_exist_ok=True)
+    for path in SHAPES.rglob("*.safetensors"):
+        path.chmod(0o644)  # safetensors writes files for the owner alone
+    for path in SHAPES.rglob("config.json"):
+        config = json.loads(path.read_text())
+        if config.pop("_name_or_path", None):  # where it lay when it was trained
+            path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def _vae(job: Job) -> None:
