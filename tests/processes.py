@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-TIMEOUT = 120
+TIMEOUT = 240
 FOREIGN = ("SLURM", "LOCAL_RANK", "RANK", "WORLD_SIZE", "NODE_RANK", "MASTER", "DOODL")
 
 
