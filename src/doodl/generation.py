@@ -290,9 +290,10 @@ class GuidedGeneration(LightningModule):
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor | None:
         """Return the summed loss of the batch at one update, None without memory."""
+        loss: Tensor | None = None
         with self._memory():
-            return self._objective(batch)
-        return None
+            loss = self._objective(batch)
+        return loss
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Take the gradient, as far as there is memory."""
