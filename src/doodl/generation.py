@@ -293,7 +293,7 @@ class GuidedGeneration(LightningModule):
         loss: Tensor | None = None
         with self._memory():
             loss = self._objective(batch)
-        return loss
+        return loss  # noqa: RET504 - None when memory ran out
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Take the gradient, as far as there is memory."""
