@@ -18,6 +18,7 @@ from doodl.archive import Archive
 from doodl.data import Generation, PromptsAndSeeds
 from doodl.dealing import count_alone, deal
 from doodl.editing import Edit
+from doodl.execution import Execution
 from doodl.guides.base import Guide, freeze, repeat
 from doodl.guides.views import FullFrame, Verdict, Views
 from doodl.images import to_pixels
@@ -69,9 +70,12 @@ class GuidedGeneration(LightningModule):
         num_steps: denoising steps T.
         num_updates: optimiser updates of each generation.
         guidance_scale: classifier-free guidance w; 1 for none.
+        guidance_interval: first and last timestep with guidance, of 0 to 999; by
+            default all have it. Others cost half.
         mixing: EDICT's p; it has to follow the number of steps.
         height: of the image in pixels, by default the model's own.
         width: likewise.
+        execution: how the networks are run: compiled, in which precision.
 
     References:
         Wallace et al., End-to-End Diffusion Latent Optimization Improves Classifier
@@ -92,9 +96,11 @@ class GuidedGeneration(LightningModule):
         num_steps: int = 50,
         num_updates: int = 50,
         guidance_scale: float = 7.5,
+        guidance_interval: tuple[int, int] | None = None,
         mixing: float = 0.93,
         height: int | None = None,
         width: int | None = None,
+        execution: Execution | None = None,
     ) -> None:
         super().__init__()
         if num_updates < 1:
@@ -129,7 +135,9 @@ class GuidedGeneration(LightningModule):
             "adjoint": adjoint or ReversibleAdjoint(),
         }
         self.guidance_scale = guidance_scale
-        GuidedDenoiser(self._predict, guidance_scale)  # refuses a bad scale early
+        self.guidance_interval = guidance_interval
+        self.execution = execution or Execution()
+        self._denoiser(self._predict)  # refuses a bad scale or interval early
         self.views: Views = FullFrame()
         self.latents = nn.Parameter(torch.empty(2, 0, 1, 1, 1))
         self.trajectory = Trajectory([])
@@ -154,6 +162,7 @@ class GuidedGeneration(LightningModule):
             "num_steps": self.num_steps,
             "num_updates": self.num_updates,
             "guidance_scale": self.guidance_scale,
+            "guidance_interval": self.guidance_interval,
             "mixing": self.mixing,
             "height": self.height,
             "width": self.width,
@@ -205,7 +214,8 @@ class GuidedGeneration(LightningModule):
 
     def _load(self, device: torch.device) -> None:
         self.held["model"] = TextToImage.load(self.pretrained, device)
-        denoiser = GuidedDenoiser(self.model.network, self.guidance_scale)
+        self.execution.prepare(self.model)
+        denoiser = self._denoiser(self.model.network, self.model.dtype)
         self.held["sampler"] = Sampler(
             self.model.schedule,
             denoiser,
@@ -332,15 +342,20 @@ class GuidedGeneration(LightningModule):
             name: target.repeat(pair, *[1] * (target.dim() - 1))
             for name, target in self.targets["guide"].items()
         }
-        losses = self.guide(crops.flatten(0, 1), repeat(targets, count))
 
-        def each(losses: Tensor) -> Tensor:
-            crops_of = self.views.reduce(losses.unflatten(0, (-1, count)))
-            return crops_of.view(pair, batch).mean(dim=0)
+        def score(crops: Tensor, *values: Tensor) -> Tensor:
+            named = repeat(dict(zip(targets, values, strict=True)), count)
+            whole = self.guide(crops.flatten(0, 1), named)
+            losses = [whole, *self.guide.losses.values()]
+            split = [part.unflatten(0, (-1, count)) for part in losses]
+            return torch.stack([self.views.reduce(part) for part in split], dim=1)
 
-        for name, part in self.guide.losses.items():
-            self.diagnostics[f"loss_{name}"] = each(part)
-        return each(losses)
+        size = pixels[0, 0, 0].numel()
+        rows = self.execution.each(score, crops, *targets.values(), pixels=size)
+        losses = rows.unflatten(0, (pair, batch)).mean(dim=0).unbind(dim=1)
+        for name, part in zip(self.guide.losses, losses[1:], strict=True):
+            self.diagnostics[f"loss_{name}"] = part.detach()
+        return losses[0]
 
     @torch.no_grad()
     def look(
@@ -454,13 +469,17 @@ class GuidedGeneration(LightningModule):
         return self.trainer.callbacks  # type: ignore[attr-defined]
 
     def _conditioning(self, generations: Sequence[Generation]) -> Conditioning:
-        return self.model.conditioning(
+        conditioning = self.model.conditioning(
             [g.prompt for g in generations], [g.negative_prompt for g in generations]
         )
+        return conditioning.to(self.model.dtype)
 
     def decode(self, final: Tensor) -> Tensor:
         """Return pixels (k, B, 3, H, W) in [0, 1] of latents (k, B, C, h, w)."""
-        images = self.model.decode(final.flatten(0, 1))
+        size = final[0, 0, 0].numel() * self.model.pipeline.vae_scale_factor**2
+        images = self.execution.each(
+            self.model.decode, final.flatten(0, 1), pixels=size
+        )
         return to_pixels(images).unflatten(0, final.shape[:2])
 
     def _reversible(self) -> bool:
@@ -468,6 +487,12 @@ class GuidedGeneration(LightningModule):
 
     def _optimizer(self) -> LatentSGD:
         return self.optimizers(use_pl_optimizer=False)  # type: ignore[return-value]
+
+    def _denoiser(
+        self, network: Callable[..., Tensor], dtype: torch.dtype | None = None
+    ) -> GuidedDenoiser:
+        interval = self.guidance_interval
+        return GuidedDenoiser(network, self.guidance_scale, dtype, interval)
 
     def _predict(self, z: Tensor, timestep: Tensor, **conditioning: Tensor) -> Tensor:
         raise NotImplementedError

@@ -48,9 +48,9 @@ class Network(nn.Module):
         return self.outer(torch.tanh(hidden + t / 1000))
 
 
-def chain(num_steps, *, mixing=0.93, start=0, device="cpu", **changes):
+def chain(num_steps, *, mixing=0.93, start=0, **changes):
     steps = Schedule.from_config({**SD, **changes}).steps(num_steps)
-    return EDICT(mixing).moves(steps, start=start, device=device)
+    return EDICT(mixing).moves(steps, start=start)
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ def test_one_calls_graph_is_alive_at_a_time_in_backward(adjoint, network, pair):
     leaf = pair[0].clone().requires_grad_()
     Held.alive = Held.most = 0
     with saved_tensors_hooks(Held, lambda held: held.tensor):
-        network(leaf, torch.tensor(7))
+        network(leaf, 7)
     one, found = Held.most, most_bytes_in_backward(adjoint, 5, network, pair)
     assert found == most_bytes_in_backward(adjoint, 25, network, pair) == one
 
@@ -288,7 +288,7 @@ def test_a_network_that_ignores_the_latent_has_a_linear_chain(adjoint, pair):
 
 @pytest.mark.parametrize("adjoint", EXACT)
 def test_a_chain_may_leave_a_latent_as_it_was(adjoint, network, pair):
-    moves = [Coupling(0, 1.1, -0.3, torch.tensor(500))]
+    moves = [Coupling(0, 1.1, -0.3, 500)]
     assert close(adjoint, moves, network, pair, rtol=1e-12)
 
 
@@ -297,7 +297,7 @@ def test_a_chain_may_leave_a_latent_as_it_was(adjoint, network, pair):
 def test_backward_repeats_the_precision_that_forward_ran_in(adjoint, device, pair):
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    network, moves = Network(torch.float32).to(device), chain(4, device=device)
+    network, moves = Network(torch.float32).to(device), chain(4)
     leaves = tuple(z.to(device, torch.float32).requires_grad_() for z in pair)
     with torch.autocast(device, torch.bfloat16):
         final = adjoint(moves, network, leaves)

@@ -5,7 +5,7 @@ import torch
 
 from doodl.sampling.denoiser import Conditioning, GuidedDenoiser
 
-T = torch.tensor(321)
+T = 321
 
 
 class Network:
@@ -48,7 +48,7 @@ def test_guidance_is_the_formula_and_one_call(network, z, named, w):
     positive, negative = named
     guided = GuidedDenoiser(network, w)(z, T, Conditioning(positive, negative))
     assert network.calls == [(6, (6,), torch.float64)]
-    times = T.expand(3)
+    times = torch.full((3,), T)
     conditional = network(z, times, **positive)
     unconditional = network(z, times, **negative)
     expected = unconditional + w * (conditional - unconditional)
@@ -58,7 +58,7 @@ def test_guidance_is_the_formula_and_one_call(network, z, named, w):
 def test_scale_one_is_the_conditional_model_at_half_the_batch(network, z, named):
     guided = GuidedDenoiser(network, 1.0)(z, T, Conditioning(*named))
     assert network.calls == [(3, (3,), torch.float64)]
-    assert torch.equal(guided, network(z, T.expand(3), **named[0]))
+    assert torch.equal(guided, network(z, torch.full((3,), T), **named[0]))
 
 
 def test_scale_one_is_the_limit_of_the_guided_formula(network, z, named):
@@ -70,13 +70,15 @@ def test_scale_one_is_the_limit_of_the_guided_formula(network, z, named):
 def test_without_a_negative_prompt_there_is_no_guidance(network, z, named):
     guided = GuidedDenoiser(network, 7.5)(z, T, Conditioning(named[0]))
     assert network.calls == [(3, (3,), torch.float64)]
-    assert torch.equal(guided, network(z, T.expand(3), **named[0]))
+    assert torch.equal(guided, network(z, torch.full((3,), T), **named[0]))
 
 
 def test_equal_prompts_make_guidance_vanish(network, z, named):
     positive, _ = named
     guided = GuidedDenoiser(network, 7.5)(z, T, Conditioning(positive, positive))
-    assert torch.allclose(guided, network(z, T.expand(3), **positive), rtol=1e-13)
+    assert torch.allclose(
+        guided, network(z, torch.full((3,), T), **positive), rtol=1e-13
+    )
 
 
 @pytest.mark.parametrize("w", [1.0, 7.5])
@@ -117,3 +119,35 @@ def test_a_generation_does_not_depend_on_its_neighbours(network, z, named):
 def test_a_scale_that_is_no_number_is_refused(network, w):
     with pytest.raises(ValueError, match=f"finite number, received {w}"):
         GuidedDenoiser(network, w)
+
+
+@pytest.mark.parametrize(("first", "last"), [(100, 600), (321, 321), (0, 321)])
+def test_inside_its_interval_guidance_is_as_without_one(network, z, named, first, last):
+    told = Conditioning(*named)
+    limited = GuidedDenoiser(network, 3.0, interval=(first, last))(z, T, told)
+    assert torch.equal(limited, GuidedDenoiser(network, 3.0)(z, T, told))
+
+
+@pytest.mark.parametrize("interval", [(322, 1000), (0, 320)])
+def test_outside_its_interval_only_the_conditional_call_is_made(
+    network, z, named, interval
+):
+    guided = GuidedDenoiser(network, 3.0, interval=interval)(z, T, Conditioning(*named))
+    assert network.calls == [(3, (3,), torch.float64)]
+    assert torch.equal(guided, network(z, torch.full((3,), T), **named[0]))
+
+
+def test_an_interval_without_a_timestep_is_refused(network):
+    with pytest.raises(ValueError, match="not above its last, received 600 and 200"):
+        GuidedDenoiser(network, 3.0, interval=(600, 200))
+
+
+def test_a_conditioning_in_another_precision_keeps_its_whole_numbers(named):
+    positive, negative = named
+    ids = {"ids": torch.arange(3)}
+    told = Conditioning({**positive, **ids}, {**negative, **ids}).to(torch.bfloat16)
+    kinds = {k: v.dtype for k, v in told.both.items()}
+    assert kinds == {"text": torch.bfloat16, "size": torch.bfloat16, "ids": torch.int64}
+    alone = Conditioning(positive).to(torch.float32)
+    assert alone.negative is None
+    assert alone.positive["text"].dtype == torch.float32

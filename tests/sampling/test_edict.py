@@ -41,8 +41,8 @@ def pair(generator):
 
 
 MOVES = [
-    Coupling(0, 1.03, -0.2, torch.tensor(7)),
-    Coupling(1, 1.03, -0.2, torch.tensor(7)),
+    Coupling(0, 1.03, -0.2, 7),
+    Coupling(1, 1.03, -0.2, 7),
     Mixing(0.93),
     Mixing(0.5),
 ]
@@ -82,7 +82,7 @@ def test_a_move_keeps_the_latent_that_the_network_is_asked_at(move, pair):
 def forward_by_hand(steps, start, p, x, y):
     """METHOD's formulas: the roles swap on odd indices of the full schedule."""
     for i in range(start, len(steps)):
-        a, b, t = steps[i].a, steps[i].b, torch.tensor(steps[i].t)
+        a, b, t = steps[i].a, steps[i].b, steps[i].t
         if i in (1, 3, 5, 7):
             y = a * y + b * network(x, t)
             x = a * x + b * network(y, t)
@@ -96,7 +96,7 @@ def forward_by_hand(steps, start, p, x, y):
 
 def backward_by_hand(steps, start, p, x, y):
     for i in reversed(range(start, len(steps))):
-        a, b, t = steps[i].a, steps[i].b, torch.tensor(steps[i].t)
+        a, b, t = steps[i].a, steps[i].b, steps[i].t
         y = (y - (1 - p) * x) / p
         x = (x - (1 - p) * y) / p
         if i in (1, 3, 5, 7):
@@ -154,7 +154,7 @@ def test_equal_latents_follow_ddim_more_closely_the_smaller_the_steps(pair):
         steps = steps_of(num_steps, set_alpha_to_one=True)
         single = pair[0]
         for step in steps:
-            single = step.a * single + step.b * network(single, torch.tensor(step.t))
+            single = step.a * single + step.b * network(single, step.t)
         x, _ = run(EDICT(0.8).moves(steps), network, (pair[0], pair[0]))
         return (x - single).abs().max()
 

@@ -182,3 +182,25 @@ def test_a_start_outside_the_chain_is_refused(
     chain = sampler(network, 10)
     with pytest.raises(ValueError, match=f"start between 0 and 9.*received {start}"):
         getattr(chain, verb)(latents, conditioning, start=start)
+
+
+def test_a_guidance_interval_costs_half_the_batch_outside_of_it(
+    network, latents, conditioning
+):
+    chain = sampler(network, 10)
+    chain.denoiser.interval = (300, 700)
+    inside = [300 <= step.t <= 700 for step in chain.steps]
+    chain.sample(latents, conditioning)
+    assert network.batches == [4 if guided else 2 for guided in inside for _ in "xy"]
+    assert 0 < sum(inside) < 10
+
+
+@pytest.mark.parametrize("adjoint", [CheckpointAdjoint(), ReversibleAdjoint()])
+def test_a_guidance_interval_keeps_the_direct_gradient(
+    adjoint, network, latents, conditioning
+):
+    chains = [sampler(network, 10, adjoint=a) for a in (adjoint, DirectAdjoint())]
+    for chain in chains:
+        chain.denoiser.interval = (300, 700)
+    found, expected = (gradient(chain, latents, conditioning) for chain in chains)
+    assert torch.allclose(found, expected, rtol=1e-8, atol=1e-9)

@@ -54,8 +54,7 @@ class OneStep:
         """Return the latents (B, C, h, w) after one guided step."""
         with torch.enable_grad():
             z = z.detach().requires_grad_()
-            timestep = torch.tensor(step.t, device=z.device)
-            raw = module.sampler.denoiser(z, timestep, module.conditioning)
+            raw = module.sampler.denoiser(z, step.t, module.conditioning)
             noise, clean = split(step, z, raw, module.model.schedule.prediction_type)
             blend = step.sigma_t * clean + (1 - step.sigma_t) * z
             losses = module.losses(module.decode(blend[None]), index)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 State = tuple[Tensor, ...]
-Predict = Callable[[Tensor, Tensor], Tensor]
+Predict = Callable[[Tensor, int], Tensor]
 """The network: `predict(latent, timestep)`; its own parameters are frozen."""
 
 
@@ -28,8 +28,8 @@ class Move(Protocol):
         """Index of the latent that the network is asked at; None for no network."""
 
     @property
-    def timestep(self) -> Tensor | None:
-        """The timestep that the network is told."""
+    def timestep(self) -> int | None:
+        """The timestep that the network is told; a number, never on a device."""
 
     def step(self, state: State, prediction: Any) -> State:
         """Return the next state."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from doodl.sampling.adjoints import State
@@ -19,12 +18,12 @@ class Denoise:
     Args:
         a: factor of the latent.
         b: factor of the prediction.
-        timestep: 0-d tensor on the latent's device.
+        timestep: what the network is told.
     """
 
     a: float
     b: float
-    timestep: Tensor
+    timestep: int
     source: int = 0
 
     def step(self, state: State, prediction: Tensor) -> State:
@@ -50,16 +49,10 @@ class DDIM:
         Song, Meng, Ermon, Denoising Diffusion Implicit Models, arXiv 2010.02502.
     """
 
-    def moves(
-        self,
-        steps: Sequence[Step],
-        *,
-        start: int = 0,
-        device: torch.device | str | None = None,
-    ) -> list[Denoise]:
+    def moves(self, steps: Sequence[Step], *, start: int = 0) -> list[Denoise]:
         """Return the moves of a chain; a step that changes nothing is left out."""
         return [
-            Denoise(step.a, step.b, torch.tensor(step.t, device=device))
+            Denoise(step.a, step.b, step.t)
             for step in steps[start:]
             if step.b != 0 or step.a != 1
         ]

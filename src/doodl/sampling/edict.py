@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from doodl.sampling.schedule import Step
@@ -21,13 +20,13 @@ class Coupling:
         target: index of the latent that moves.
         a: factor of the latent.
         b: factor of the prediction.
-        timestep: 0-d tensor on the latents' device.
+        timestep: what the network is told.
     """
 
     target: int
     a: float
     b: float
-    timestep: Tensor
+    timestep: int
 
     @property
     def source(self) -> int:
@@ -108,26 +107,18 @@ class EDICT:
             raise ValueError(f"mixing must be in (0, 1], received {mixing}")
         self.mixing = mixing
 
-    def moves(
-        self,
-        steps: Sequence[Step],
-        *,
-        start: int = 0,
-        device: torch.device | str | None = None,
-    ) -> list[Move]:
+    def moves(self, steps: Sequence[Step], *, start: int = 0) -> list[Move]:
         """Return the moves of a chain; couplings that change nothing are left out.
 
         Args:
             steps: of the full schedule.
             start: index of the first step that is done, for a partial chain.
-            device: of the latents.
         """
         moves: list[Move] = []
         for index, step in enumerate(steps[start:], start):
-            timestep = torch.tensor(step.t, device=device)
             if step.b != 0 or step.a != 1:
                 order = (0, 1) if index % 2 == 0 else (1, 0)
-                moves += [Coupling(k, step.a, step.b, timestep) for k in order]
+                moves += [Coupling(k, step.a, step.b, step.t) for k in order]
             moves.append(Mixing(self.mixing))
         return moves
 

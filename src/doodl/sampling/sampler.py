@@ -23,13 +23,7 @@ from doodl.sampling.schedule import Schedule, Step
 class Method(Protocol):
     """Turns denoising steps into moves of a chain."""
 
-    def moves(
-        self,
-        steps: Sequence[Step],
-        *,
-        start: int = 0,
-        device: torch.device | str | None = None,
-    ) -> Sequence[Move]:
+    def moves(self, steps: Sequence[Step], *, start: int = 0) -> Sequence[Move]:
         """Return the moves from step `start` on."""
 
 
@@ -57,7 +51,7 @@ class Sampler:
         self.method = method or EDICT()
         self.adjoint = adjoint or ReversibleAdjoint()
         self.steps = schedule.steps(num_steps)
-        self._moves: dict[tuple[torch.device, int], Sequence[Move]] = {}
+        self._moves: dict[int, Sequence[Move]] = {}
 
     def sample(
         self, latents: Tensor, conditioning: Conditioning, *, start: int = 0
@@ -70,7 +64,7 @@ class Sampler:
             start: index of the first step, for a partial chain.
         """
         predict = self._predict(conditioning)
-        moves = self.moves(latents.device, start)
+        moves = self.moves(start)
         return torch.stack(self.adjoint(moves, predict, tuple(latents.unbind())))
 
     @torch.no_grad()
@@ -79,11 +73,11 @@ class Sampler:
     ) -> Tensor:
         """Return the noisy pair from which `sample` makes the given one."""
         predict = self._predict(conditioning)
-        moves = self.moves(latents.device, start)
+        moves = self.moves(start)
         return torch.stack(unrun(moves, predict, tuple(latents.unbind())))
 
-    def moves(self, device: torch.device, start: int = 0) -> Sequence[Move]:
-        """Return the chain's moves, prepared once for a device.
+    def moves(self, start: int = 0) -> Sequence[Move]:
+        """Return the chain's moves, prepared once.
 
         Raises:
             ValueError: when the chain has no step `start`.
@@ -93,13 +87,12 @@ class Sampler:
                 f"Expected start between 0 and {len(self.steps) - 1}, the last step of "
                 f"the chain, received {start}."
             )
-        key = (device, start)
-        if key not in self._moves:
-            self._moves[key] = self.method.moves(self.steps, start=start, device=device)
-        return self._moves[key]
+        if start not in self._moves:
+            self._moves[start] = self.method.moves(self.steps, start=start)
+        return self._moves[start]
 
     def _predict(self, conditioning: Conditioning) -> Predict:
-        def predict(z: Tensor, timestep: Tensor) -> Tensor:
+        def predict(z: Tensor, timestep: int) -> Tensor:
             return self.denoiser(z, timestep, conditioning)
 
         return predict

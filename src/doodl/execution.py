@@ -1,0 +1,56 @@
+"""How the networks are run: what changes an image by round-off at most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from doodl.one_by_one import one_by_one
+from doodl.pretrained import TextToImage
+
+LARGE = 512 * 512
+"""Pixels of a picture whose decoder needs more memory than a call of the U-Net."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How the networks are run; the defaults suit a CPU.
+
+    Args:
+        compile: `torch.compile` U-Net and decoder; the first update takes minutes.
+        channels_last: store their weights as NHWC, which convolutions of 16-bit numbers
+            on a GPU prefer.
+        image_by_image: decode, and look at, one picture at a time, twice; by default
+            where pictures have 512 x 512 pixels or more, whose decoder would
+            be the peak of memory.
+    """
+
+    compile: bool = False
+    channels_last: bool = False
+    image_by_image: bool | None = None
+
+    def prepare(self, model: TextToImage) -> None:
+        """Change the model's networks in place, before their first call."""
+        for network in (model.unet, model.vae.decoder):
+            if self.channels_last:
+                network.to(memory_format=torch.channels_last)
+            if self.compile:
+                network.compile()
+
+    def each(
+        self, function: Callable[..., Tensor], *inputs: Tensor, pixels: int
+    ) -> Tensor:
+        """Return a function's result of N pictures, one by one if that saves memory.
+
+        Args:
+            function: of tensors with a leading dimension, to one with the same.
+            inputs: with leading dimension N.
+            pixels: height times width of one picture.
+        """
+        apart = self.image_by_image
+        if apart is None:
+            apart = pixels >= LARGE
+        return one_by_one(function, *inputs) if apart else function(*inputs)
