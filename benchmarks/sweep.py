@@ -1,28 +1,32 @@
-"""Prints the sweep that chose the shapes world's settings.
+"""Prints the sweep that chose the shapes world's settings for an application.
 
-    python benchmarks/sweep.py [--prompts 4] [--updates 10]
+    python benchmarks/sweep.py clip_text [--prompts 4] [--updates 10]
 
 The prompts and seeds are drawn apart from those of the demonstration and of
-`unusual.py`. One setting is changed at a time, from what `configs/shapes.yaml` says.
+`applications.py`. One setting is changed at a time from what the packaged configuration
+says; then come strengths of the one-step guidance that it is compared with.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from unusual import measure
-
-from doodl.shapes.evaluate import plain_captions
+from tasks import APPLICATIONS, mean, task
 
 CLIP = "--model.optimizer.clip"
 LR = "--model.optimizer.lr"
 STEPS, MIXING = "--model.num_steps", "--model.mixing"
 VARIANTS: dict[str, list[str]] = {
     "as configured": [],
-    "clip 0.02, lr 20": [CLIP, "0.02", LR, "20"],
-    "clip 0.08, lr 80": [CLIP, "0.08", LR, "80"],
-    "lr 1": [LR, "1"],
-    "lr 200": [LR, "200"],
+    "clip / 2": [CLIP, "0.02"],
+    "clip * 2": [CLIP, "0.08"],
+    "lr / 8": [LR, "5"],
+    "lr * 8": [LR, "320"],
+}
+WORLD: dict[str, list[str]] = {
+    "lr / 40": [LR, "1"],
+    "lr * 5": [LR, "200"],
     "guidance 3": ["--model.guidance_scale", "3"],
     "guidance 7.5": ["--model.guidance_scale", "7.5"],
     "T 10, p 0.6": [STEPS, "10", MIXING, "0.6"],
@@ -33,30 +37,41 @@ VARIANTS: dict[str, list[str]] = {
     "full frame": ["--multicrop.num_cutouts", "0"],
     "crops down to 52": ["--multicrop.cutout_size", "52"],
 }
+"""What the whole world has in common, chosen on `clip_text`."""
+STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+COLUMNS = ("guide_first", "guide_best", "judge_first", "judge_best")
+COLUMNS += ("verdict_first", "verdict_best", "seconds")
 
 
 def main() -> None:
     """Run every variant and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("application", choices=APPLICATIONS)
     parser.add_argument("--prompts", type=int, default=4)
     parser.add_argument("--updates", type=int, default=10)
-    parser.add_argument("--folder", default="results/sweep")
-    parser.add_argument("--only", nargs="*", default=list(VARIANTS))
+    parser.add_argument("--folder", type=Path, default=Path("results/sweep"))
+    parser.add_argument("--only", nargs="*")
     known = parser.parse_args()
-    captions = plain_captions(known.prompts, pairs=1.0, held_out="only", seed=1007)
-    columns = ("guide_first", "guide_best", "judge_first", "judge_best")
-    columns += ("right_first", "right_best", "seconds_an_update")
+    name, folder = known.application, known.folder / known.application
+    chosen = task(name, folder / "data", known.prompts, "1001-1002", seed=1007)
+
+    runs = {}
+    for variant, options in (VARIANTS | (WORLD if name == "clip_text" else {})).items():
+        updates = ["--model.num_updates", str(known.updates)]
+        runs[variant] = "fit", [*updates, *options]
+    for strength in STRENGTHS:
+        options = ["--model.baseline", "doodl.baselines.OneStep"]
+        options += ["--model.baseline.strength", str(strength)]
+        runs[f"one step {strength:g}"] = "predict", options
+
     lines = []
-    for number, name in enumerate(known.only):
-        folder = f"{known.folder}/{number}"
-        options = VARIANTS[name]
-        figures = measure(folder, captions, [1001, 1002], known.updates, options)
-        cells = [f"{figures[column]:8.3f}" for column in columns]
-        lines.append(f"{name:18}" + "".join(cells))
-    print(
-        f"{'':18}"
-        + "".join(f"{c.replace('seconds_an_update', 's/upd')[-8:]:>8}" for c in columns)
-    )
+    for variant in known.only or runs:
+        stage, options = runs[variant]
+        place = folder / "".join(c if c.isalnum() else "_" for c in variant)
+        rows = chosen.run(stage, place, options)
+        figures = [mean(rows, column) for column in COLUMNS]
+        lines.append(f"{variant:18}" + "".join(f"{f:14.3f}" for f in figures))
+    print(f"{name:18}" + "".join(f"{column:>14}" for column in COLUMNS))
     print("\n".join(lines))
 
 

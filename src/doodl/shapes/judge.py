@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from doodl import images
 from doodl.data import Generation
+from doodl.guides.base import Guide
 from doodl.pretrained import load_timm, locate
 from doodl.shapes.attributes import HEADS, readings, split_logits
+from doodl.shapes.renderer import rating
 from doodl.shapes.scenes import KINDS, PATTERNS, SIZE
 
 Reading = dict[str, set[str]]
@@ -81,6 +84,14 @@ class AttributeJudge:
             {head: HEADS[head][winners[head][i]] for head in HEADS}
             for i in range(len(pixels))
         ]
+
+
+class Rating(Guide):
+    """The renderer's own rating of a picture, from 1 to 10, as a guide or judge."""
+
+    @override
+    def forward(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        return -rating(pixels)
 
 
 def named(target: str) -> Reading:

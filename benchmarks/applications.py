@@ -1,0 +1,121 @@
+"""Prints what an application gains, beside the things one would do instead.
+
+    python benchmarks/applications.py personalization [--prompts 16] [--updates 20]
+
+The same prompts, seeds, guide and judge for the original image, one-step classifier
+guidance, the best of as many samples as cost what the updates cost, and DOODL. Each
+result is compared with its own original: `better` is the share that the judge prefers
+to it, `moved` the distance of a held-out CLIP's embeddings, then PSNR. The share of
+plain draws that are right says how rare the target is.
+
+Prompts of `clip_text` hold only objects whose combination of colour and kind was
+withheld from the diffusion model. Further options go to `doodl`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+import torch
+from tasks import APPLICATIONS, Rows, mean, task
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+from torchmetrics.functional.image import peak_signal_noise_ratio
+
+from doodl.images import load
+from doodl.pretrained import load_clip
+
+STRENGTHS = {
+    "clip_text": 20.0,
+    "classifier": 1.0,
+    "aesthetic": 1.0,
+    "aesthetic_edit": 1.0,
+    "personalization": 20.0,
+}
+"""Of one-step guidance: the best that `sweep.py` found for each."""
+COLUMNS = ("guide", "judge", "right", "better", "moved", "psnr", "s/update")
+METHODS = ("one step", "best of N", "DOODL")
+
+
+def command(name: str, application: str, updates: int) -> tuple[str, list[str]]:
+    """Return the subcommand and its options for one way of making the images."""
+    if name == "DOODL":
+        return "fit", ["--model.num_updates", str(updates)]
+    if name == "best of N":
+        best = ["--model.baseline", "doodl.baselines.BestOfN"]
+        return "predict", [*best, "--model.baseline.updates", str(updates)]
+    one = ["--model.baseline", "doodl.baselines.OneStep"]
+    return "predict", [*one, "--model.baseline.strength", str(STRENGTHS[application])]
+
+
+def scores(rows: Rows, which: str) -> list[float]:
+    """Return the mean scores of the `first` or the `best` images."""
+    return [mean(rows, f"{name}_{which}") for name in ("guide", "judge", "verdict")]
+
+
+def better(rows: Rows) -> float:
+    """Return the share of generations whose judge prefers the result."""
+    pairs = [(r["judge_first"], r["judge_best"]) for r in rows if r["judge_best"]]
+    ahead = [float(best) > float(first) for first, best in pairs]
+    return sum(ahead) / len(ahead) if ahead else math.nan
+
+
+@torch.no_grad()
+def movement(rows: Rows) -> tuple[float, float]:
+    """Return how far the best images are from the originals: embeddings, and dB."""
+    clip = load_clip("shapes/judge")
+
+    def pictures(name: str) -> Tensor:
+        return torch.stack([load(f"{r['root']}/{r['folder']}/{name}") for r in rows])
+
+    before, after = pictures("original.png"), pictures("best.png")
+    features = [clip.encode_image((p - 0.5) / 0.5) for p in (before, after)]
+    moved = 1 - cosine_similarity(*features, dim=1)
+    ratio = peak_signal_noise_ratio(
+        after, before, data_range=1.0, dim=(1, 2, 3), reduction="none"
+    )
+    return moved.mean().item(), ratio.clamp(max=60).mean().item()
+
+
+def main() -> None:
+    """Run every method on one application, and print a line for each."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("application", choices=APPLICATIONS)
+    parser.add_argument("--prompts", type=int, default=16)
+    parser.add_argument("--updates", type=int, default=20)
+    parser.add_argument("--draws", type=int, default=200)
+    parser.add_argument("--folder", type=Path, default=Path("results/applications"))
+    parser.add_argument("--only", nargs="*", default=METHODS, choices=METHODS)
+    known, options = parser.parse_known_args()
+    name, folder = known.application, known.folder / known.application
+    edit = name == "aesthetic_edit"
+    count = 2 * known.prompts if edit else known.prompts
+    chosen = task(name, folder / "data", count, "0-1", seed=7)
+
+    lines = []
+    for method in known.only:
+        stage, settings = command(method, name, known.updates)
+        rows = chosen.run(stage, folder / method.replace(" ", "_"), settings + options)
+        if method != "best of N":  # its original is that of one step, DDIM's
+            lines.append((f"original of {method}", *scores(rows, "first")))
+        seconds = mean(rows, "seconds") / (known.updates if method == "DOODL" else 1)
+        result = (*scores(rows, "best"), better(rows), *movement(rows), seconds)
+        lines.append((method, *result))
+    print(f"{name}: {2 * known.prompts} generations, {known.updates} updates")
+    print(f"{'':22}" + "".join(f"{column:>9}" for column in COLUMNS))
+    for label, *values in lines:
+        print(f"{label:22}" + "".join(f"{value:9.3f}" for value in values))
+
+    if known.draws and not edit:
+        seeds = f"1000-{999 + -(-known.draws // known.prompts)}"
+        drawn = task(name, folder / "data", count, seeds, seed=7)
+        once = ["--model.baseline", "doodl.baselines.BestOfN"]
+        once += ["--model.baseline.samples", "1"]
+        rows = drawn.run("predict", folder / "draws", once + options)
+        print(f"right among {len(rows)} draws: {mean(rows, 'verdict_first'):.3f}")
+
+
+if __name__ == "__main__":
+    main()
