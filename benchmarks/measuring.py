@@ -67,15 +67,27 @@ class _Box:
         self.t = tensor
 
 
+def synchronise() -> None:
+    """Wait for the device, where there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def seconds(call: Callable[[], object], repeats: int = 3) -> float:
+    """Return the fastest of some calls, after one to warm up."""
+    call()
+    found = []
+    for _ in range(repeats):
+        synchronise()
+        start = time.perf_counter()
+        call()
+        synchronise()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
 def cost(call: Callable[[], object], weights: list[Tensor], repeats: int = 3) -> Cost:
     """Measure a call: once for FLOPs and bytes, then `repeats` times for seconds."""
     with FlopCounterMode(display=False) as counter, SavedBytes(weights) as saved:
         call()
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return Cost(min(seconds), counter.get_total_flops(), saved.peak)
+    return Cost(seconds(call, repeats), counter.get_total_flops(), saved.peak)
