@@ -19,14 +19,14 @@ LR = "--model.optimizer.lr"
 STEPS, MIXING = "--model.num_steps", "--model.mixing"
 VARIANTS: dict[str, list[str]] = {
     "as configured": [],
-    "clip / 2": [CLIP, "0.02"],
-    "clip * 2": [CLIP, "0.08"],
-    "lr / 8": [LR, "5"],
-    "lr * 8": [LR, "320"],
+    "clip 0.02": [CLIP, "0.02"],
+    "clip 0.08": [CLIP, "0.08"],
+    "lr 0.5": [LR, "0.5"],
+    "lr 5": [LR, "5"],
+    "lr 40": [LR, "40"],
+    "lr 320": [LR, "320"],
 }
 WORLD: dict[str, list[str]] = {
-    "lr / 40": [LR, "1"],
-    "lr * 5": [LR, "200"],
     "guidance 3": ["--model.guidance_scale", "3"],
     "guidance 7.5": ["--model.guidance_scale", "7.5"],
     "T 10, p 0.6": [STEPS, "10", MIXING, "0.6"],

@@ -56,7 +56,8 @@ class Task:
         """Run the command and return this task's rows of the manifest."""
         command = [stage, "--config", self.name, "--results.folder", str(folder)]
         for key, value in self.data.items():
-            command += [f"--data.{key}", json.dumps(value)]
+            text = value if isinstance(value, str) else json.dumps(value)
+            command += [f"--data.{key}", text]
         doodl([*command, *options])
         if os.environ.get("LOCAL_RANK", "0") != "0":  # with --trainer.devices 2
             raise SystemExit

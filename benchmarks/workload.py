@@ -95,12 +95,12 @@ def load(
         model, clip = TextToImage.load(name), load_clip("shapes/guide")
         told = model.conditioning(["a green heart above a red ring"], [""])
         found = Networks(
-            model.unet,
+            model.denoiser,
             model.vae,
             clip.network,
             clip.image_size,
             40,
-            model.schedule,
+            model.schedule(model.latent_shape()),
             told.both["encoder_hidden_states"],
             model.latent_shape(),
         )

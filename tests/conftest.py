@@ -55,7 +55,7 @@ def world(tmp_path_factory):
 @pytest.fixture
 def shapes(world, monkeypatch):
     """Lets `shapes` name the tiny world."""
-    monkeypatch.setattr("doodl.pretrained.SHAPES", world)
+    monkeypatch.setattr("doodl.pretrained.folders.SHAPES", world)
     return world
 
 
@@ -71,13 +71,13 @@ def model(world):
 def counted(model, monkeypatch):
     """Counts the calls of the U-Net: sizes of their batches, `grad` and without."""
     calls = Calls()
-    network = model.unet.forward
+    network = model.denoiser.forward
 
     def forward(z, *args, **kwargs):
         (calls.grad if torch.is_grad_enabled() else calls.no_grad).append(len(z))
         return network(z, *args, **kwargs)
 
-    monkeypatch.setattr(model.unet, "forward", forward)
+    monkeypatch.setattr(model.denoiser, "forward", forward)
     return calls
 
 

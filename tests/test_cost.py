@@ -49,7 +49,9 @@ def update(model, told, latents, adjoint, w=3.0):
         return model.network(z.clone(), *args, **told)  # the counter takes no leaf
 
     denoiser = GuidedDenoiser(network, w)
-    chain = Sampler(model.schedule, denoiser, EDICT(0.8), adjoint, num_steps=T)
+    chain = Sampler(
+        model.schedule(model.latent_shape()), denoiser, EDICT(0.8), adjoint, num_steps=T
+    )
     chain.sample(latents, told).sum().backward()
 
 

@@ -35,7 +35,7 @@ def test_by_default_nothing_is_changed(own, model, z):
 
 def test_channels_last_is_another_layout_of_the_same_weights(own, model, z):
     Execution(channels_last=True).prepare(own)
-    kernels = [p for p in own.unet.parameters() if p.dim() == 4]
+    kernels = [p for p in own.denoiser.parameters() if p.dim() == 4]
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
     torch.testing.assert_close(predict(own, z), predict(model, z), rtol=1e-4, atol=1e-5)
 
@@ -94,7 +94,7 @@ def test_a_compiled_network_is_compiled_once_whatever_the_step(own, model):
 
     torch._dynamo.reset()
     counters.clear()
-    own.unet.compile(backend="aot_eager", fullgraph=False)
+    own.denoiser.compile(backend="aot_eager", fullgraph=False)
     z = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(0))
     told = own.conditioning(["a red circle"] * 2, [""] * 2)
     denoiser = GuidedDenoiser(own.network, 3.0)
@@ -113,6 +113,8 @@ def test_a_compiled_network_is_compiled_once_whatever_the_step(own, model):
 def test_compiling_reaches_the_unet_and_the_decoder():
     compiled = []
     part = lambda name: SimpleNamespace(compile=lambda: compiled.append(name))  # noqa: E731
-    model = SimpleNamespace(unet=part("unet"), vae=SimpleNamespace(decoder=part("vae")))
+    model = SimpleNamespace(
+        denoiser=part("unet"), vae=SimpleNamespace(decoder=part("vae"))
+    )
     Execution(compile=True).prepare(model)
     assert compiled == ["unet", "vae"]

@@ -67,7 +67,13 @@ def test_frozen_networks_stay_in_eval_and_get_no_gradient(fit, model):
     guide, judge = Brightness(), Brightness()
     module = fit(guide=guide, judge=judge, **SMALL)
     assert module.training
-    for network in (model.unet, model.vae, model.pipeline.text_encoder, guide, judge):
+    for network in (
+        model.denoiser,
+        model.vae,
+        model.pipeline.text_encoder,
+        guide,
+        judge,
+    ):
         assert not any(part.training for part in network.modules())
         assert all(p.grad is None for p in network.parameters())
         assert not any(p.requires_grad for p in network.parameters())
@@ -254,7 +260,7 @@ def by_hand(model, generations, *, guide, p, w, lr, clip, noise_scale, updates):
     def eps(latent, t):
         times = torch.full((len(latent),), t)
         cold, hot = (
-            model.unet(latent, times, c["encoder_hidden_states"]).sample
+            model.denoiser(latent, times, c["encoder_hidden_states"]).sample
             for c in (cond.negative, cond.positive)
         )
         return cold + w * (hot - cold)

@@ -35,12 +35,12 @@ def sentence(caught):
 def test_a_folder_and_shapes_are_the_same_loader(shapes, model):
     for name in ("shapes", str(shapes / "pipeline")):
         loaded = TextToImage.load(name)
-        for key, value in loaded.unet.state_dict().items():
-            assert value.equal(model.unet.state_dict()[key])
+        for key, value in loaded.denoiser.state_dict().items():
+            assert value.equal(model.denoiser.state_dict()[key])
 
 
 def test_networks_are_frozen(model):
-    for network in (model.unet, model.vae, model.pipeline.text_encoder):
+    for network in (model.denoiser, model.vae, model.pipeline.text_encoder):
         assert not any(p.requires_grad for p in network.parameters())
         assert not any(part.training for part in network.modules())
 
@@ -65,9 +65,9 @@ def test_an_unknown_network_of_the_shapes_world_is_refused(shapes):
 def test_another_family_is_refused_by_its_name(pipeline):
     index = pipeline / "model_index.json"
     content = json.loads(index.read_text())
-    content["_class_name"] = "FluxPipeline"
+    content["_class_name"] = "PixArtAlphaPipeline"
     index.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="found a FluxPipeline, which is not supp"):
+    with pytest.raises(ValueError, match="found a PixArtAlphaPipeline, whose network"):
         TextToImage.load(str(pipeline))
 
 
@@ -219,7 +219,7 @@ def test_the_prediction_is_the_unets(model, generator):
     z = torch.randn(2, 4, 8, 8, generator=generator)
     told = model.conditioning(["a ring", "a star"], ["", ""]).positive
     timestep = torch.tensor([3, 999])
-    expected = model.unet(z, timestep, told["encoder_hidden_states"]).sample
+    expected = model.denoiser(z, timestep, told["encoder_hidden_states"]).sample
     torch.testing.assert_close(model.network(z, timestep, **told), expected)
 
 

@@ -26,6 +26,7 @@ from typing_extensions import override
 from doodl.callbacks import EarlyStopping, ImageLogger, Multicrop, Progress, Results
 from doodl.data import PromptsAndSeeds
 from doodl.generation import GuidedGeneration
+from doodl.precision import NetworkPrecision
 from doodl.strategy import independent
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -72,6 +73,11 @@ class DoodlCLI(LightningCLI):
         asked = self._get(self.config_init, "trainer", {})
         names = ("accelerator", "devices", "num_nodes", "strategy")
         ranks = independent(**{k: asked[k] for k in names if asked.get(k) is not None})
+        if asked.get("precision") is not None:
+            plugins = asked.get("plugins") or []
+            plugins = plugins if isinstance(plugins, list) else [plugins]
+            precision = NetworkPrecision(asked["precision"])
+            ranks |= {"precision": None, "plugins": [*plugins, precision]}
         results = self._get(self.config_init, "results")
         results.settings = self.settings()
         return super().instantiate_trainer(**{**ranks, **kwargs})

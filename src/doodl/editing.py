@@ -104,7 +104,7 @@ class Edit:
     ) -> Tensor:
         """Return the latents (B, C, h, w) of the generations' pictures."""
         _, rows, columns = module.shape
-        factor = module.model.pipeline.vae_scale_factor
+        factor = module.model.factor
         size = rows * factor, columns * factor
         pixels = torch.stack(
             [images.cover(images.load(str(g.image)), *size) for g in generations]

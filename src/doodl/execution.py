@@ -20,7 +20,7 @@ class Execution:
     """How the networks are run; the defaults suit a CPU.
 
     Args:
-        compile: `torch.compile` U-Net and decoder; the first update takes minutes.
+        compile: `torch.compile` denoiser and decoder; the first update takes minutes.
         channels_last: store their weights as NHWC, which convolutions of 16-bit numbers
             on a GPU prefer.
         image_by_image: decode, and look at, one picture at a time, twice; by default
@@ -34,7 +34,7 @@ class Execution:
 
     def prepare(self, model: TextToImage) -> None:
         """Change the model's networks in place, before their first call."""
-        for network in (model.unet, model.vae.decoder):
+        for network in (model.denoiser, model.vae.decoder):
             if self.channels_last:
                 network.to(memory_format=torch.channels_last)
             if self.compile:

@@ -6,10 +6,10 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import Callback, LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -23,14 +23,23 @@ from doodl.guides.base import Guide, freeze, repeat
 from doodl.guides.views import FullFrame, Verdict, Views
 from doodl.images import to_pixels
 from doodl.optimizer import LatentSGD
-from doodl.pretrained import TextToImage
-from doodl.sampling.adjoints import Adjoint, ReversibleAdjoint
+from doodl.precision import refuse_gradient_settings, weights_of
+from doodl.pretrained import Loading, TextToImage, check_source
+from doodl.sampling.adjoints import (
+    Adjoint,
+    BudgetAdjoint,
+    CheckpointAdjoint,
+    ReversibleAdjoint,
+)
 from doodl.sampling.ddim import DDIM
 from doodl.sampling.denoiser import Conditioning, GuidedDenoiser
 from doodl.sampling.edict import EDICT
-from doodl.sampling.sampler import Sampler
+from doodl.sampling.memory import is_out_of_memory
+from doodl.sampling.sampler import Method, Sampler
 from doodl.trajectory import Rendering, Trajectory
 
+REVERSING = (ReversibleAdjoint, BudgetAdjoint)
+"""Adjoints that undo the chain's moves."""
 CORRUPT_GAP = 0.25
 """A mean distance of the final latents, in standard deviations, that shows."""
 
@@ -59,12 +68,17 @@ class GuidedGeneration(LightningModule):
     not registered.
 
     Args:
-        pretrained: diffusers model: a hub id, a local folder, or `shapes`.
+        pretrained: diffusers model: a hub id, a local folder, a `.safetensors` file,
+            or `shapes`.
+        loading: how the model is found besides: revision, variant, LoRAs.
         guide: the loss, a frozen network's or any function of the pixels.
         judge: a guide that only watches, for evaluation.
         verdict: says whether an image is what was asked for, if anybody can.
         optimizer: makes the optimiser from the parameters, by default `LatentSGD`.
-        adjoint: how the gradient is taken through the chain.
+        method: what makes a step, by default `EDICT(mixing)`; `DDIM` for models that
+            were distilled to a few steps.
+        adjoint: how the gradient is taken through the chain, by default the reversible
+            one where the method can be reversed.
         baseline: what `predict` does; by default it samples without optimising.
         edit: begins with pictures instead of noise.
         num_steps: denoising steps T.
@@ -75,6 +89,8 @@ class GuidedGeneration(LightningModule):
         mixing: EDICT's p; it has to follow the number of steps.
         height: of the image in pixels, by default the model's own.
         width: likewise.
+        latents_dtype: of the pair and of the steps' arithmetic, whatever the precision
+            of the networks.
         execution: how the networks are run: compiled, in which precision.
 
     References:
@@ -87,9 +103,11 @@ class GuidedGeneration(LightningModule):
         pretrained: str,
         guide: Guide,
         *,
+        loading: Loading | None = None,
         judge: Guide | None = None,
         verdict: Verdict | None = None,
         optimizer: Callable[[Iterable], Optimizer] | None = None,
+        method: Method | None = None,
         adjoint: Adjoint | None = None,
         baseline: Baseline | None = None,
         edit: Edit | None = None,
@@ -100,6 +118,7 @@ class GuidedGeneration(LightningModule):
         mixing: float = 0.93,
         height: int | None = None,
         width: int | None = None,
+        latents_dtype: Literal["float32", "float64"] = "float32",
         execution: Execution | None = None,
     ) -> None:
         super().__init__()
@@ -112,7 +131,20 @@ class GuidedGeneration(LightningModule):
             raise ValueError(
                 f"Expected num_steps between 1 and 1000, received {num_steps}."
             )
+        method = method or EDICT(mixing)
+        adjoint = adjoint or (
+            ReversibleAdjoint() if method.reversible else CheckpointAdjoint()
+        )
+        if not method.reversible and isinstance(adjoint, REVERSING):
+            raise ValueError(
+                f"Expected the adjoint CheckpointAdjoint or DirectAdjoint, since "
+                f"{type(method).__name__} cannot be reversed, received "
+                f"{type(adjoint).__name__}."
+            )
+        check_source(pretrained, loading)
         self.pretrained, self.num_updates = pretrained, num_updates
+        self.loading = loading
+        self.latents_dtype = getattr(torch, latents_dtype)
         self.height, self.width = height, width
         self.num_steps, self.mixing = num_steps, mixing
         self.make_optimizer = optimizer or LatentSGD
@@ -131,15 +163,15 @@ class GuidedGeneration(LightningModule):
             "verdict": verdict,
             "baseline": baseline or original,
             "edit": edit,
-            "method": EDICT(mixing),
-            "adjoint": adjoint or ReversibleAdjoint(),
+            "method": method,
+            "adjoint": adjoint,
         }
         self.guidance_scale = guidance_scale
         self.guidance_interval = guidance_interval
         self.execution = execution or Execution()
         self._denoiser(self._predict)  # refuses a bad scale or interval early
         self.views: Views = FullFrame()
-        self.latents = nn.Parameter(torch.empty(2, 0, 1, 1, 1))
+        self.latents = nn.Parameter(torch.empty(method.latents, 0, 1, 1, 1))
         self.trajectory = Trajectory([])
         self.rendering: Rendering | None = None
         self.archive: Archive | None = None
@@ -154,11 +186,13 @@ class GuidedGeneration(LightningModule):
         optimizer = self.make_optimizer([torch.zeros(2, 0, 1, 1, 1)])
         kinds = {
             name: f"{type(self.held[name]).__module__}.{type(self.held[name]).__name__}"
-            for name in ("guide", "baseline", "edit")
+            for name in ("guide", "baseline", "edit", "method")
             if hasattr(type(self.held[name]), "__name__")
         }
         return {
             "pretrained": self.pretrained,
+            "loading": self.loading and vars(self.loading),
+            "latents_dtype": str(self.latents_dtype),
             "num_steps": self.num_steps,
             "num_updates": self.num_updates,
             "guidance_scale": self.guidance_scale,
@@ -213,17 +247,25 @@ class GuidedGeneration(LightningModule):
         self.batches += itertools.islice(self._dealt, 1)
 
     def _load(self, device: torch.device) -> None:
-        self.held["model"] = TextToImage.load(self.pretrained, device)
-        self.execution.prepare(self.model)
-        denoiser = self._denoiser(self.model.network, self.model.dtype)
+        dtype = weights_of(self.trainer)
+        model = TextToImage.load(self.pretrained, device, dtype, self.loading)
+        if self.held["method"].latents > 1 and model.few_steps(self.num_steps):
+            raise ValueError(
+                f"Expected the method DDIM for '{self.pretrained}', a model that jumps "
+                f"in few steps, received {type(self.held['method']).__name__} with "
+                f"num_steps {self.num_steps}: its second call would see a nearly clean "
+                "latent at a noisy timestep; set model.method doodl.sampling.ddim.DDIM."
+            )
+        self.execution.prepare(model)
+        self.held["model"] = model
+        self.shape = model.latent_shape(self.height, self.width)
         self.held["sampler"] = Sampler(
-            self.model.schedule,
-            denoiser,
+            model.schedule(self.shape),
+            self._denoiser(model.network, model.dtype, embedded=model.embeds_guidance),
             method=self.held["method"],
             adjoint=self.held["adjoint"],
             num_steps=self.num_steps,
         )
-        self.shape = self.model.latent_shape(self.height, self.width)
         for name in ("guide", "judge", "verdict"):
             if self.held[name] is not None:
                 self.held[name].load(device)
@@ -256,8 +298,9 @@ class GuidedGeneration(LightningModule):
         if edit is not None:
             return edit.invert(self, generations)
         # The two latents start as copies of one draw.
-        initial = pairs.draw([g.seed for g in generations], self.shape)
-        return torch.stack((initial, initial))
+        seeds = [g.seed for g in generations]
+        initial = pairs.draw(seeds, self.shape, self.latents_dtype)
+        return torch.stack((initial,) * self.held["method"].latents)
 
     def on_train_epoch_start(self) -> None:
         """Begin the next batch and clear the optimiser's state."""
@@ -451,7 +494,7 @@ class GuidedGeneration(LightningModule):
     def record_ddim(self, latents: Tensor, update: int) -> None:
         """Record diffusers' own DDIM images of single latents (1, B, C, h, w)."""
         chain = Sampler(
-            self.model.schedule,
+            self.model.schedule(self.shape),
             self.sampler.denoiser,
             method=DDIM(),
             num_steps=self.num_steps,
@@ -469,30 +512,37 @@ class GuidedGeneration(LightningModule):
         return self.trainer.callbacks  # type: ignore[attr-defined]
 
     def _conditioning(self, generations: Sequence[Generation]) -> Conditioning:
-        conditioning = self.model.conditioning(
-            [g.prompt for g in generations], [g.negative_prompt for g in generations]
+        return self.model.conditioning(
+            [g.prompt for g in generations],
+            [g.negative_prompt for g in generations],
+            self.shape,
+            self.guidance_scale,
         )
-        return conditioning.to(self.model.dtype)
 
     def decode(self, final: Tensor) -> Tensor:
         """Return pixels (k, B, 3, H, W) in [0, 1] of latents (k, B, C, h, w)."""
-        size = final[0, 0, 0].numel() * self.model.pipeline.vae_scale_factor**2
+        size = final[0, 0, 0].numel() * self.model.factor**2
         images = self.execution.each(
             self.model.decode, final.flatten(0, 1), pixels=size
         )
         return to_pixels(images).unflatten(0, final.shape[:2])
 
     def _reversible(self) -> bool:
-        return isinstance(self.held["adjoint"], ReversibleAdjoint)
+        return isinstance(self.held["adjoint"], REVERSING)
 
     def _optimizer(self) -> LatentSGD:
         return self.optimizers(use_pl_optimizer=False)  # type: ignore[return-value]
 
     def _denoiser(
-        self, network: Callable[..., Tensor], dtype: torch.dtype | None = None
+        self,
+        network: Callable[..., Tensor],
+        dtype: torch.dtype | None = None,
+        *,
+        embedded: bool = False,
     ) -> GuidedDenoiser:
-        interval = self.guidance_interval
-        return GuidedDenoiser(network, self.guidance_scale, dtype, interval)
+        """Return the guided network; one told the scale needs no second prediction."""
+        scale = 1.0 if embedded else self.guidance_scale
+        return GuidedDenoiser(network, scale, dtype, self.guidance_interval)
 
     def _predict(self, z: Tensor, timestep: Tensor, **conditioning: Tensor) -> Tensor:
         raise NotImplementedError
@@ -531,28 +581,3 @@ class GuidedGeneration(LightningModule):
         for i, finite in enumerate(values.isfinite().tolist()):
             if not finite and not self.trajectory.ended(i):
                 self.trajectory.failures[i] = f"{what} is not finite"
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that an accelerator or the machine has no memory."""
-    return isinstance(
-        error, torch.OutOfMemoryError | MemoryError
-    ) or "can't allocate memory" in str(error)
-
-
-def refuse_gradient_settings(trainer: Trainer) -> None:
-    """Refuse a trainer that would change the gradient between loss and optimiser.
-
-    Raises:
-        ValueError: it clips gradients or adds those of several updates.
-    """
-    if trainer.gradient_clip_val:
-        raise ValueError(
-            f"Expected no trainer.gradient_clip_val, received "
-            f"{trainer.gradient_clip_val}; the optimiser's clip limits every element."
-        )
-    if trainer.accumulate_grad_batches != 1:
-        raise ValueError(
-            f"Expected trainer.accumulate_grad_batches of 1, received "
-            f"{trainer.accumulate_grad_batches}; a training batch is one update."
-        )

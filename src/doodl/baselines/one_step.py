@@ -55,7 +55,7 @@ class OneStep:
         with torch.enable_grad():
             z = z.detach().requires_grad_()
             raw = module.sampler.denoiser(z, step.t, module.conditioning)
-            noise, clean = split(step, z, raw, module.model.schedule.prediction_type)
+            noise, clean = split(step, z, raw, module.sampler.prediction_type)
             blend = step.sigma_t * clean + (1 - step.sigma_t) * z
             losses = module.losses(module.decode(blend[None]), index)
             (gradient,) = torch.autograd.grad(losses.sum(), z)
@@ -70,6 +70,8 @@ class OneStep:
 
 def split(step: Step, z: Tensor, raw: Tensor, kind: str) -> tuple[Tensor, Tensor]:
     """Return the noise and the clean latent that a raw prediction stands for."""
+    if kind == "flow_prediction":
+        return z + step.alpha_t * raw, z - step.sigma_t * raw
     if kind == "v_prediction":
         noise = step.alpha_t * raw + step.sigma_t * z
         return noise, step.alpha_t * z - step.sigma_t * raw

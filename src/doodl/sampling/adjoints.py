@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from doodl.sampling import memory
 
 State = tuple[Tensor, ...]
-Predict = Callable[[Tensor, int], Tensor]
+Predict = Callable[[Tensor, float], Tensor]
 """The network: `predict(latent, timestep)`; its own parameters are frozen."""
 
 
@@ -31,7 +31,7 @@ class Move(Protocol):
         """Index of the latent that the network is asked at; None for no network."""
 
     @property
-    def timestep(self) -> int | None:
+    def timestep(self) -> float | None:
         """The timestep that the network is told; a number, never on a device."""
 
     def step(self, state: State, prediction: Any) -> State:

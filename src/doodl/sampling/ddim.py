@@ -23,7 +23,7 @@ class Denoise:
 
     a: float
     b: float
-    timestep: int
+    timestep: float
     source: int = 0
 
     def step(self, state: State, prediction: Tensor) -> State:
@@ -48,6 +48,9 @@ class DDIM:
     References:
         Song, Meng, Ermon, Denoising Diffusion Implicit Models, arXiv 2010.02502.
     """
+
+    latents = 1
+    reversible = False
 
     def moves(self, steps: Sequence[Step], *, start: int = 0) -> list[Denoise]:
         """Return the moves of a chain; a step that changes nothing is left out."""

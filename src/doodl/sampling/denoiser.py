@@ -82,7 +82,7 @@ class GuidedDenoiser:
         self.dtype = dtype
         self.interval = interval
 
-    def guides(self, timestep: int) -> bool:
+    def guides(self, timestep: float) -> bool:
         """Return whether there is guidance at a timestep."""
         if self.guidance_scale == 1:
             return False
@@ -90,7 +90,9 @@ class GuidedDenoiser:
             self.interval[0] <= timestep <= self.interval[1]
         )
 
-    def __call__(self, z: Tensor, timestep: int, conditioning: Conditioning) -> Tensor:
+    def __call__(
+        self, z: Tensor, timestep: float, conditioning: Conditioning
+    ) -> Tensor:
         """Return the prediction (B, C, h, w) in the precision of z.
 
         Args:
@@ -107,7 +109,7 @@ class GuidedDenoiser:
         return unconditional + self.guidance_scale * (conditional - unconditional)
 
     def _call(
-        self, z: Tensor, timestep: int, conditioning: Mapping[str, Tensor]
+        self, z: Tensor, timestep: float, conditioning: Mapping[str, Tensor]
     ) -> Tensor:
         # Filled on the device: a tensor of this number would have to be copied there.
         timesteps = torch.full((len(z),), timestep, device=z.device)

@@ -26,7 +26,7 @@ class Coupling:
     target: int
     a: float
     b: float
-    timestep: int
+    timestep: float
 
     @property
     def source(self) -> int:
@@ -101,6 +101,9 @@ class EDICT:
     References:
         Wallace, Gokul, Naik, EDICT, CVPR 2023, arXiv 2211.12446.
     """
+
+    latents = 2
+    reversible = True
 
     def __init__(self, mixing: float = 0.93) -> None:
         if not 0 < mixing <= 1:

@@ -40,3 +40,10 @@ def free_bytes(device: torch.device) -> int:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):  # where it is not known
         return 0
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that an accelerator or the machine has no memory."""
+    return isinstance(
+        error, torch.OutOfMemoryError | MemoryError
+    ) or "can't allocate memory" in str(error)

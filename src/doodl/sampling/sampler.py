@@ -17,11 +17,30 @@ from doodl.sampling.adjoints import (
 )
 from doodl.sampling.denoiser import Conditioning, GuidedDenoiser
 from doodl.sampling.edict import EDICT
-from doodl.sampling.schedule import Schedule, Step
+from doodl.sampling.schedule import Step
+
+
+class Steps(Protocol):
+    """A noise schedule: a chain of any number of steps."""
+
+    @property
+    def prediction_type(self) -> str:
+        """What the network predicts."""
+
+    def steps(self, num_steps: int) -> list[Step]:
+        """Return the steps, noisiest first."""
 
 
 class Method(Protocol):
-    """Turns denoising steps into moves of a chain."""
+    """Turns denoising steps into moves of a chain.
+
+    Attributes:
+        latents: how many latents the chain moves.
+        reversible: whether every move can be undone.
+    """
+
+    latents: int
+    reversible: bool
 
     def moves(self, steps: Sequence[Step], *, start: int = 0) -> Sequence[Move]:
         """Return the moves from step `start` on."""
@@ -40,7 +59,7 @@ class Sampler:
 
     def __init__(
         self,
-        schedule: Schedule,
+        schedule: Steps,
         denoiser: GuidedDenoiser,
         method: Method | None = None,
         adjoint: Adjoint | None = None,
@@ -48,6 +67,7 @@ class Sampler:
         num_steps: int = 50,
     ) -> None:
         self.denoiser = denoiser
+        self.prediction_type = schedule.prediction_type
         self.method = method or EDICT()
         self.adjoint = adjoint or ReversibleAdjoint()
         self.steps = schedule.steps(num_steps)
@@ -92,7 +112,7 @@ class Sampler:
         return self._moves[start]
 
     def _predict(self, conditioning: Conditioning) -> Predict:
-        def predict(z: Tensor, timestep: int) -> Tensor:
+        def predict(z: Tensor, timestep: float) -> Tensor:
             return self.denoiser(z, timestep, conditioning)
 
         return predict

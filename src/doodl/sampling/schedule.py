@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -15,17 +16,19 @@ from torch import Tensor
 class Step:
     """One denoising step  z_s = a z_t + b f(z', t)  of a raw prediction f.
 
+    A noisy latent is  alpha x_0 + sigma noise.
+
     Args:
         t: the timestep that the network is told.
         a: factor of the latent.
         b: factor of the prediction.
-        alpha_t: sqrt of the cumulative product of alphas at t; sigma_t^2 = 1 - alpha^2.
-        sigma_t: noise level at t.
+        alpha_t: signal level at t; sqrt of the cumulative product of alphas.
+        sigma_t: noise level at t; sqrt(1 - alpha^2), of a flow 1 - alpha.
         alpha_s: likewise at s.
         sigma_s: likewise at s.
     """
 
-    t: int
+    t: float
     a: float
     b: float
     alpha_t: float
@@ -40,8 +43,10 @@ class Schedule:
     Args:
         alphas_cumprod: (N,) float64, the squared alphas of N training timesteps.
         prediction_type: `epsilon` or `v_prediction`.
-        timestep_spacing: `leading`, `trailing` or `linspace`.
+        timestep_spacing: `leading`, `trailing` or `linspace`; `consistency` for those
+            that a latent consistency model was distilled for.
         steps_offset: added to leading timesteps.
+        distilled_steps: how many timesteps a consistency model knows.
         set_alpha_to_one: whether the last step ends at alpha 1, else at timestep 0's.
 
     Raises:
@@ -57,13 +62,14 @@ class Schedule:
         timestep_spacing: str = "leading",
         steps_offset: int = 0,
         set_alpha_to_one: bool = True,
+        distilled_steps: int = 50,
     ) -> None:
         if prediction_type not in COEFFICIENTS:
             raise ValueError(
                 f"Expected prediction_type {' or '.join(COEFFICIENTS)}, received "
                 f"'{prediction_type}'."
             )
-        if timestep_spacing not in ("leading", "trailing", "linspace"):
+        if timestep_spacing not in SPACINGS:
             raise ValueError(
                 "Expected timestep_spacing leading, trailing or linspace, received "
                 f"'{timestep_spacing}'."
@@ -78,19 +84,24 @@ class Schedule:
         self.timestep_spacing = timestep_spacing
         self.steps_offset = steps_offset
         self.set_alpha_to_one = set_alpha_to_one
+        self.distilled_steps = distilled_steps
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Schedule:
         """Build it from a diffusers scheduler's configuration."""
         betas = _betas(config)
+        spacing = config.get("timestep_spacing", "leading")
+        if "LCM" in config.get("_class_name", ""):
+            spacing = "consistency"
         if config.get("rescale_betas_zero_snr"):
             betas = _zero_terminal(betas)
         return cls(
             (1 - betas).cumprod(dim=0).double(),
             prediction_type=config.get("prediction_type", "epsilon"),
-            timestep_spacing=config.get("timestep_spacing", "leading"),
+            timestep_spacing=spacing,
             steps_offset=config.get("steps_offset", 0),
             set_alpha_to_one=config.get("set_alpha_to_one", True),
+            distilled_steps=config.get("original_inference_steps") or 50,
         )
 
     def timesteps(self, num_steps: int) -> list[int]:
@@ -100,10 +111,18 @@ class Schedule:
             ValueError: when there are not that many.
         """
         total = len(self.alphas_cumprod)
-        if not 1 <= num_steps <= total:
+        known = (
+            total if self.timestep_spacing != "consistency" else self.distilled_steps
+        )
+        if not 1 <= num_steps <= known:
             raise ValueError(
-                f"Expected num_steps between 1 and {total}, received {num_steps}."
+                f"Expected num_steps between 1 and {known}, received {num_steps}."
             )
+        if self.timestep_spacing == "consistency":
+            ratio = total // known
+            return [
+                (known - i * known // num_steps) * ratio - 1 for i in range(num_steps)
+            ]
         if self.timestep_spacing == "leading":
             ratio = total // num_steps
             return [
@@ -144,6 +163,39 @@ class Schedule:
         return Step(t, a, b, *signs)
 
 
+class FlowSchedule:
+    """The steps of a flow, along straight lines from noise at 1 to the picture at 0.
+
+    Args:
+        sigmas: returns T + 1 noise levels for T steps, the last one 0.
+        num_train_timesteps: the timestep at noise level 1.
+    """
+
+    prediction_type = "flow_prediction"
+
+    def __init__(
+        self,
+        sigmas: Callable[[int], Sequence[float]],
+        num_train_timesteps: int = 1000,
+    ) -> None:
+        self.sigmas = sigmas
+        self.num_train_timesteps = num_train_timesteps
+
+    def steps(self, num_steps: int) -> list[Step]:
+        """Return the steps of a chain:  z_s = z_t + (sigma_s - sigma_t) u.
+
+        Raises:
+            ValueError: for less than one step.
+        """
+        if num_steps < 1:
+            raise ValueError(f"Expected num_steps of at least 1, received {num_steps}.")
+        levels = self.sigmas(num_steps)
+        return [
+            Step(self.num_train_timesteps * t, 1.0, s - t, 1 - t, t, 1 - s, s)
+            for t, s in pairwise(levels)
+        ]
+
+
 def epsilon_coefficients(
     alpha_t: float, sigma_t: float, alpha_s: float, sigma_s: float
 ) -> tuple[float, float]:
@@ -165,6 +217,7 @@ def v_coefficients(
     )
 
 
+SPACINGS = ("leading", "trailing", "linspace", "consistency")
 COEFFICIENTS = {"epsilon": epsilon_coefficients, "v_prediction": v_coefficients}
 
 

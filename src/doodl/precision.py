@@ -1,0 +1,92 @@
+"""The precision of the networks, which never touches the latents."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from lightning import Trainer
+from lightning.pytorch.plugins import MixedPrecision, Precision
+from lightning.pytorch.plugins.precision import HalfPrecision
+from typing_extensions import override
+
+WEIGHTS = {
+    "32-true": torch.float32,
+    "bf16-true": torch.bfloat16,
+    "16-true": torch.float16,
+    "64-true": torch.float64,
+    "bf16-mixed": torch.float32,
+    "16-mixed": torch.float32,
+}
+"""What the weights of the model's networks are stored in."""
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+class NetworkPrecision(Precision):
+    """Runs the networks in a precision, and leaves the latents and their steps alone.
+
+    `bf16-true` and `16-true` store the weights of denoiser, text encoders and decoder
+    in 16 bits; `bf16-mixed` and `16-mixed` keep them and cast where it is safe, guides
+    included. Nothing scales the loss or skips an update: a gradient that is not finite
+    ends its generation.
+
+    Args:
+        precision: as `trainer.precision`.
+
+    Raises:
+        ValueError: a precision that networks cannot have.
+    """
+
+    def __init__(self, precision: str = "32-true") -> None:
+        names = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}
+        names["16"] = "16-mixed"
+        self.precision: Any = names.get(str(precision), str(precision))
+        if self.precision not in WEIGHTS:
+            raise ValueError(
+                f"Expected a precision of {', '.join(WEIGHTS)}, received '{precision}'."
+            )
+
+    @override
+    def forward_context(self) -> AbstractContextManager[Any]:
+        dtype = AUTOCAST.get(self.precision)
+        if dtype is None:
+            return nullcontext()
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return torch.autocast(device, dtype, cache_enabled=False)
+
+
+def weights_of(trainer: Trainer) -> torch.dtype:
+    """Return what the networks' weights are stored in.
+
+    Raises:
+        ValueError: the trainer's precision would change the latents or their gradient.
+    """
+    plugin = trainer.precision_plugin
+    if isinstance(plugin, HalfPrecision | MixedPrecision) or (
+        str(plugin.precision) not in WEIGHTS
+    ):
+        raise ValueError(
+            f"Expected a precision that leaves the latents alone, received "
+            f"trainer.precision {plugin.precision}; give the Trainer "
+            f"plugins=NetworkPrecision('{plugin.precision}') in its place."
+        )
+    return WEIGHTS[str(plugin.precision)]
+
+
+def refuse_gradient_settings(trainer: Trainer) -> None:
+    """Refuse a trainer that would change the gradient between loss and optimiser.
+
+    Raises:
+        ValueError: it clips gradients or adds those of several updates.
+    """
+    if trainer.gradient_clip_val:
+        raise ValueError(
+            f"Expected no trainer.gradient_clip_val, received "
+            f"{trainer.gradient_clip_val}; the optimiser's clip limits every element."
+        )
+    if trainer.accumulate_grad_batches != 1:
+        raise ValueError(
+            f"Expected trainer.accumulate_grad_batches of 1, received "
+            f"{trainer.accumulate_grad_batches}; a training batch is one update."
+        )

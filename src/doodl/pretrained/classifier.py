@@ -1,0 +1,102 @@
+"""Loads image classifiers: timm's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from doodl.pretrained.folders import locate
+
+
+def load_timm(name: str, device: torch.device | str = "cpu") -> nn.Module:
+    """Load a timm classifier, frozen: `shapes/NAME`, a folder, or timm's own name.
+
+    Raises:
+        ValueError: when there is no such classifier.
+    """
+    import timm
+
+    source = locate(name, "config.json")
+    local = Path(source).is_dir()
+    try:
+        network = timm.create_model(
+            f"local-dir:{source}" if local else source, pretrained=True
+        )
+    except (OSError, RuntimeError) as error:
+        raise ValueError(
+            f"Could not load '{name}' with timm: {str(error).splitlines()[0]}"
+        ) from error
+    return network.requires_grad_(False).eval().to(device)
+
+
+@dataclass(frozen=True)
+class ImageClassifier:
+    """A frozen classifier as a guide needs it.
+
+    Args:
+        network: normalised pixels (N, 3, s, s) to logits (N, C).
+        image_size: side s of the square picture it takes.
+        mean: of its input's channels, for pixels in [0, 1].
+        std: likewise.
+    """
+
+    network: nn.Module
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def load_classifier(
+    name: str, device: torch.device | str = "cpu", checkpoint: str | None = None
+) -> ImageClassifier:
+    """Load a timm classifier with the input of its own data config.
+
+    Args:
+        name: what `load_timm` takes; timm's name of an architecture with a checkpoint.
+        device: where the network lives.
+        checkpoint: file of a state dict, which also says how many classes there are.
+
+    Raises:
+        ValueError: when there is no such classifier, or it takes no square RGB picture.
+    """
+    from timm.data import resolve_model_data_config
+
+    if checkpoint is None:
+        network = load_timm(name, device)
+    else:
+        network = _load_checkpoint(name, checkpoint).to(device)
+    config = resolve_model_data_config(network)
+    channels, height, width = config["input_size"]
+    if channels != 3 or height != width:
+        raise ValueError(
+            f"Expected a classifier of square RGB pictures, '{name}' takes "
+            f"{channels} channels of {height} x {width} px."
+        )
+    return ImageClassifier(network, height, tuple(config["mean"]), tuple(config["std"]))
+
+
+def _load_checkpoint(name: str, checkpoint: str) -> nn.Module:
+    """Return timm's architecture with the weights, and the classes, of a file."""
+    import timm
+
+    if not Path(checkpoint).is_file():
+        raise ValueError(f"There is no checkpoint at '{checkpoint}'.")
+    try:
+        # Weights only: an arbitrary pickle could run any code.
+        state = timm.models.load_state_dict(checkpoint, device="cpu", weights_only=True)
+        bias = f"{timm.models.get_pretrained_cfg_value(name, 'classifier')}.bias"
+        if bias not in state:
+            raise ValueError(f"it holds no {bias}")
+        network = timm.create_model(
+            name, pretrained=False, num_classes=len(state[bias])
+        )
+        network.load_state_dict(state)
+    except Exception as error:  # whatever a foreign file may raise
+        raise ValueError(
+            f"Could not load the checkpoint '{checkpoint}' into timm's '{name}': "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    return network.requires_grad_(False).eval()

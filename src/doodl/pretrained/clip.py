@@ -1,0 +1,106 @@
+"""Loads CLIPs: open_clip's, and those of transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from doodl.pretrained.folders import locate
+from doodl.pretrained.texts import cut_tail
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A frozen CLIP as a guide needs it.
+
+    Args:
+        network: has `encode_image` and `encode_text`.
+        tokenizer: text to token numbers, padded and cut to the context.
+        image_size: side of the square picture it takes.
+        mean: of its input's channels, for pixels in [0, 1].
+        std: likewise.
+        limit: longest text that is not cut, in tokens.
+    """
+
+    network: nn.Module
+    tokenizer: Any
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    context_length: int
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Return embeddings (N, D) of normalised pixels (N, 3, s, s)."""
+        return self.network.encode_image(pixels)  # type: ignore[operator]
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Return embeddings (N, D) of tokens (N, L)."""
+        return self.network.encode_text(tokens)  # type: ignore[operator]
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Return token numbers (N, L)."""
+        return self.tokenizer(list(texts))
+
+    def cut(self, text: str) -> str:
+        """Return the end of a text that is beyond the context, or nothing."""
+        inner = getattr(self.tokenizer, "tokenizer", self.tokenizer)
+        return cut_tail(inner, text, self.context_length)
+
+
+def load_clip(name: str, device: torch.device | str = "cpu") -> Clip:
+    """Load a CLIP through open_clip's factory.
+
+    Args:
+        name: `shapes/guide`, a folder in open_clip's layout, a hub id as
+            `hf-hub:owner/name`, or `ARCHITECTURE:PRETRAINED` as
+            `ViT-B-32:laion2b_s34b_b79k`.
+        device: where the network lives.
+
+    Raises:
+        ValueError: when there is no such CLIP.
+    """
+    import open_clip
+
+    source, pretrained = locate_clip(name)
+    try:
+        network = open_clip.create_model(source, pretrained=pretrained, device=device)
+        tokenizer = open_clip.get_tokenizer(source)
+    except (OSError, RuntimeError) as error:
+        raise ValueError(
+            f"Could not load '{name}' with open_clip: {str(error).splitlines()[0]}"
+        ) from error
+    size = network.visual.image_size
+    preprocess = open_clip.get_model_preprocess_cfg(network)
+    return Clip(
+        network=network.requires_grad_(False).eval(),
+        tokenizer=tokenizer,
+        image_size=size if isinstance(size, int) else size[0],
+        mean=tuple(preprocess["mean"]),
+        std=tuple(preprocess["std"]),
+        context_length=network.context_length,
+    )
+
+
+def locate_clip(name: str) -> tuple[str, str | None]:
+    """Return open_clip's model name and its tag of pretrained weights.
+
+    Raises:
+        ValueError: when the name is none of those that `load_clip` takes.
+    """
+    if name.startswith("hf-hub:"):
+        return name, None
+    if ":" in name and not name.startswith("local-dir:"):
+        architecture, _, tag = name.partition(":")
+        return architecture, tag
+    folder = locate(name.removeprefix("local-dir:"), "open_clip_config.json")
+    if not Path(folder).is_dir():
+        raise ValueError(
+            f"Expected a CLIP as a folder, 'hf-hub:owner/name' or "
+            f"'ARCHITECTURE:PRETRAINED', received '{name}'."
+        )
+    return f"local-dir:{folder}", None

@@ -1,0 +1,38 @@
+"""Finds what a name stands for: a network of the shapes world, a folder, a hub id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SHAPES = Path(__file__).parents[1] / "shapes" / "weights"
+"""The embedded world: `shapes` names its pipeline, `shapes/NAME` its other networks."""
+
+
+def locate(name: str, marker: str) -> str:
+    """Return the folder that a name stands for, or the name itself for a hub id.
+
+    Args:
+        name: `shapes`, `shapes/NAME`, a local folder, or a hub id.
+        marker: a file that such a folder holds, as `model_index.json`.
+
+    Raises:
+        ValueError: when the name looks like a folder but is not a fitting one.
+    """
+    if name == "shapes" or name.startswith("shapes/"):
+        folder = SHAPES / (name.partition("/")[2] or "pipeline")
+        if not (folder / marker).is_file():
+            known = sorted(p.name for p in SHAPES.iterdir() if p.is_dir())
+            raise ValueError(
+                f"The shapes world has no network '{name}'; choose one of "
+                f"{', '.join(f'shapes/{n}' for n in known)}."
+            )
+        return str(folder)
+    path = Path(name).expanduser()
+    local = path.exists() or name.count("/") > 1 or name.startswith((".", "/", "~"))
+    if local and not (path / marker).is_file():
+        raise ValueError(
+            f"Expected a folder with a {marker} at '{name}', found "
+            f"{'none there' if path.is_dir() else 'no such folder'}; "
+            "give a folder saved with save_pretrained, or a hub id as 'owner/name'."
+        )
+    return str(path) if local else name
