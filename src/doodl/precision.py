@@ -9,6 +9,7 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.plugins import MixedPrecision, Precision
 from lightning.pytorch.plugins.precision import HalfPrecision
+from torch import nn
 from typing_extensions import override
 
 WEIGHTS = {
@@ -48,12 +49,16 @@ class NetworkPrecision(Precision):
             )
 
     @override
+    def convert_module(self, module: nn.Module) -> nn.Module:
+        self.module: Any = module  # as it is; it will know the device
+        return module
+
+    @override
     def forward_context(self) -> AbstractContextManager[Any]:
         dtype = AUTOCAST.get(self.precision)
         if dtype is None:
             return nullcontext()
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        return torch.autocast(device, dtype, cache_enabled=False)
+        return torch.autocast(self.module.device.type, dtype)
 
 
 def weights_of(trainer: Trainer) -> torch.dtype:

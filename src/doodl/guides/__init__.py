@@ -6,6 +6,7 @@ from doodl.guides.classifier import Classifier
 from doodl.guides.clip import CLIPText
 from doodl.guides.clip_image import CLIPImage
 from doodl.guides.ensemble import Ensemble
+from doodl.guides.preference import Preference
 from doodl.guides.symmetry import Symmetry
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "Classifier",
     "Ensemble",
     "Guide",
+    "Preference",
     "Symmetry",
 ]

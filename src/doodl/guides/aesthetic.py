@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,16 +27,18 @@ class Aesthetic(ClipGuide):
 
     Args:
         model: name or folder of the CLIP that the head was trained on.
-        head: file of the linear head, `weight` (1, D) and `bias` (1,), as
-            `.safetensors` or as a torch file of tensors only; or a folder, or
-            `shapes/NAME`, with a `model.safetensors`.
+        head: file of the linear head, `weight` (1, D) and `bias` (1,), or of several
+            linear layers, `layers.0.weight` and so on, as `.safetensors` or as a torch
+            file of tensors only; or a folder, or `shapes/NAME`, with a
+            `model.safetensors`.
         target: rating to reach; None for the highest possible.
 
     Raises:
         ValueError: `model` is blank, `head` cannot be read, or `target` is not finite.
 
     References:
-        LAION-AI, aesthetic-predictor: `sa_0_4_vit_b_32_linear.pth` and others.
+        LAION-AI, aesthetic-predictor: `sa_0_4_vit_b_32_linear.pth` and others; C.
+        Schuhmann, improved-aesthetic-predictor: `sac+logos+ava1-l14-linearMSE.pth`.
     """
 
     weight: Tensor
@@ -97,7 +100,7 @@ def read_head(path: Path) -> tuple[Tensor, Tensor]:
     """
     if not path.is_file():
         raise ValueError(f"There is no head at '{path}'; give the path of a file.")
-    tensors = _read_tensors(path)
+    tensors = _composed(_read_tensors(path))
     weight, bias = tensors.get("weight"), tensors.get("bias")
     if weight is None or bias is None or len(tensors) != 2:
         raise ValueError(
@@ -113,6 +116,28 @@ def read_head(path: Path) -> tuple[Tensor, Tensor]:
     if not (weight.isfinite().all() and bias.isfinite().all()):
         raise ValueError(f"Expected finite numbers in the head '{path}', found others.")
     return weight, bias
+
+
+def _composed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return linear layers as one: LAION's improved head has nothing between them."""
+    numbers = sorted(
+        int(name.split(".")[1])
+        for name in tensors
+        if re.fullmatch(r"layers\.\d+\.weight", name)
+    )
+    if not numbers or len(tensors) != 2 * len(numbers):
+        return tensors
+    first = tensors[f"layers.{numbers[0]}.weight"]
+    weight = torch.eye(first.shape[-1], dtype=torch.float64)
+    bias = torch.zeros(first.shape[-1], dtype=torch.float64)
+    try:
+        for number in numbers:
+            layer = tensors[f"layers.{number}.weight"].double()
+            bias = layer @ bias + tensors[f"layers.{number}.bias"].double()
+            weight = layer @ weight
+    except (KeyError, RuntimeError):
+        return tensors
+    return {"weight": weight, "bias": bias}
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

@@ -52,10 +52,11 @@ class ImageClassifier:
 def load_classifier(
     name: str, device: torch.device | str = "cpu", checkpoint: str | None = None
 ) -> ImageClassifier:
-    """Load a timm classifier with the input of its own data config.
+    """Load a classifier of timm or torchvision with the input that it was trained on.
 
     Args:
-        name: what `load_timm` takes; timm's name of an architecture with a checkpoint.
+        name: what `load_timm` takes; timm's name of an architecture with a checkpoint;
+            or `torchvision:NAME`, as `torchvision:resnet50`.
         device: where the network lives.
         checkpoint: file of a state dict, which also says how many classes there are.
 
@@ -64,6 +65,8 @@ def load_classifier(
     """
     from timm.data import resolve_model_data_config
 
+    if name.startswith("torchvision:"):
+        return _load_torchvision(name, device, checkpoint)
     if checkpoint is None:
         network = load_timm(name, device)
     else:
@@ -76,6 +79,30 @@ def load_classifier(
             f"{channels} channels of {height} x {width} px."
         )
     return ImageClassifier(network, height, tuple(config["mean"]), tuple(config["std"]))
+
+
+def _load_torchvision(
+    name: str, device: torch.device | str, checkpoint: str | None
+) -> ImageClassifier:
+    """Load a classifier of torchvision: its own weights, or those of a file."""
+    from torchvision import models
+
+    known = name.removeprefix("torchvision:")
+    try:
+        weights = models.get_model_weights(known).DEFAULT
+        network = models.get_model(known, weights=None if checkpoint else weights)
+        if checkpoint is not None:
+            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            network.load_state_dict(state)
+    except Exception as error:  # whatever a foreign file or the network may raise
+        raise ValueError(
+            f"Could not load '{name}' with torchvision: {str(error).splitlines()[0]}"
+        ) from error
+    preset = weights.transforms()
+    network = network.requires_grad_(False).eval().to(device)
+    return ImageClassifier(
+        network, preset.crop_size[0], tuple(preset.mean), tuple(preset.std)
+    )
 
 
 def _load_checkpoint(name: str, checkpoint: str) -> nn.Module:

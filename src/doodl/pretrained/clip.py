@@ -24,7 +24,7 @@ class Clip:
         image_size: side of the square picture it takes.
         mean: of its input's channels, for pixels in [0, 1].
         std: likewise.
-        limit: longest text that is not cut, in tokens.
+        context_length: longest text that is not cut, in tokens.
     """
 
     network: nn.Module
@@ -42,6 +42,11 @@ class Clip:
         """Return embeddings (N, D) of tokens (N, L)."""
         return self.network.encode_text(tokens)  # type: ignore[operator]
 
+    @property
+    def scale(self) -> Tensor:
+        """What the network multiplies cosines by, 0-d."""
+        return self.network.logit_scale.exp()  # type: ignore[operator, union-attr]
+
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Return token numbers (N, L)."""
         return self.tokenizer(list(texts))
@@ -53,12 +58,13 @@ class Clip:
 
 
 def load_clip(name: str, device: torch.device | str = "cpu") -> Clip:
-    """Load a CLIP through open_clip's factory.
+    """Load a CLIP, or a SigLIP, of open_clip or transformers.
 
     Args:
-        name: `shapes/guide`, a folder in open_clip's layout, a hub id as
-            `hf-hub:owner/name`, or `ARCHITECTURE:PRETRAINED` as
-            `ViT-B-32:laion2b_s34b_b79k`.
+        name: `shapes/guide`; a folder in the layout of either library; a hub id, as
+            `hf-hub:owner/name` of open_clip and `transformers:owner/name` of the other;
+            or `ARCHITECTURE:PRETRAINED` as `ViT-B-32:laion2b_s34b_b79k`, where the
+            second may be a file.
         device: where the network lives.
 
     Raises:
@@ -66,6 +72,9 @@ def load_clip(name: str, device: torch.device | str = "cpu") -> Clip:
     """
     import open_clip
 
+    folder = Path(name.removeprefix("transformers:")).expanduser()
+    if name.startswith("transformers:") or (folder / "config.json").is_file():
+        return _load_transformers(name, device)
     source, pretrained = locate_clip(name)
     try:
         network = open_clip.create_model(source, pretrained=pretrained, device=device)
@@ -104,3 +113,65 @@ def locate_clip(name: str) -> tuple[str, str | None]:
             f"'ARCHITECTURE:PRETRAINED', received '{name}'."
         )
     return f"local-dir:{folder}", None
+
+
+class _Transformers(nn.Module):
+    """A CLIP of transformers with the methods of open_clip's."""
+
+    def __init__(self, network: Any) -> None:  # noqa: ANN401
+        super().__init__()
+        self.network = network
+
+    @property
+    def logit_scale(self) -> Tensor:
+        return self.network.logit_scale.squeeze()
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        return _features(self.network.get_image_features(pixel_values=pixels))
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        return _features(self.network.get_text_features(input_ids=tokens))
+
+
+def _features(found: Any) -> Tensor:  # noqa: ANN401
+    """Return the embeddings; newer versions wrap them."""
+    return found if isinstance(found, Tensor) else found.pooler_output
+
+
+def _load_transformers(name: str, device: torch.device | str) -> Clip:
+    """Load a checkpoint that transformers' `CLIPModel` or `SiglipModel` saved."""
+    from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+
+    source = locate(name.removeprefix("transformers:"), "config.json")
+    try:
+        network = AutoModel.from_pretrained(source).float()
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        processor = AutoImageProcessor.from_pretrained(source)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"Could not load '{name}' with transformers: {str(error).splitlines()[0]}"
+        ) from error
+    if not hasattr(network, "get_image_features"):
+        raise ValueError(
+            f"Expected a CLIP or SigLIP at '{name}', found a {type(network).__name__}."
+        )
+    limit = network.config.text_config.max_position_embeddings
+
+    def tokenize(texts: list[str]) -> Tensor:
+        return tokenizer(
+            texts,
+            padding="max_length",
+            truncation=True,
+            max_length=limit,
+            return_tensors="pt",
+        ).input_ids
+
+    tokenize.tokenizer = tokenizer  # type: ignore[attr-defined]
+    return Clip(
+        network=_Transformers(network).requires_grad_(False).eval().to(device),
+        tokenizer=tokenize,
+        image_size=network.config.vision_config.image_size,
+        mean=tuple(processor.image_mean),
+        std=tuple(processor.image_std),
+        context_length=limit,
+    )
