@@ -25,7 +25,7 @@ def test_carried_embeddings_keep_known_tokens_and_spell_new_ones():
 def ships(tmp_path, monkeypatch):
     """An empty place for what ships."""
     folder = tmp_path / "ships"
-    for module in (recipe, pretrained, evaluate):
+    for module in (recipe, pretrained.folders, evaluate):
         monkeypatch.setattr(module, "SHAPES", folder)
     return folder
 
