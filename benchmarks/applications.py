@@ -4,9 +4,10 @@
 
 The same prompts, seeds, guide and judge for the original image, one-step classifier
 guidance, the best of as many samples as cost what the updates cost, and DOODL. Each
-result is compared with its own original: `better` is the share that the judge prefers
-to it, `moved` the distance of a held-out CLIP's embeddings, then PSNR. The share of
-plain draws that are right says how rare the target is.
+result is compared with its own original, an edit with the picture as DOODL reconstructs
+it: `better` is the share that the judge prefers to it, `moved` the distance of a
+held-out CLIP's embeddings, then PSNR. The share of plain draws that are right says how
+rare the target is.
 
 Prompts of `clip_text` hold only objects whose combination of colour and kind was
 withheld from the diffusion model. Further options go to `doodl`.
@@ -19,7 +20,7 @@ import math
 from pathlib import Path
 
 import torch
-from tasks import APPLICATIONS, Rows, mean, task
+from tasks import APPLICATIONS, PARTIAL, Rows, mean, task
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 from torchmetrics.functional.image import peak_signal_noise_ratio
@@ -36,7 +37,7 @@ STRENGTHS = {
 }
 """Of one-step guidance: the best that `sweep.py` found for each."""
 COLUMNS = ("guide", "judge", "right", "better", "moved", "psnr", "s/update")
-METHODS = ("one step", "best of N", "DOODL")
+METHODS = ("DOODL", "one step", "best of N")
 
 
 def command(name: str, application: str, updates: int) -> tuple[str, list[str]]:
@@ -55,22 +56,26 @@ def scores(rows: Rows, which: str) -> list[float]:
     return [mean(rows, f"{name}_{which}") for name in ("guide", "judge", "verdict")]
 
 
-def better(rows: Rows) -> float:
+def better(rows: Rows, originals: Rows) -> float:
     """Return the share of generations whose judge prefers the result."""
-    pairs = [(r["judge_first"], r["judge_best"]) for r in rows if r["judge_best"]]
-    ahead = [float(best) > float(first) for first, best in pairs]
+    pairs = [
+        (float(row["judge_best"]), float(original["judge_first"]))
+        for row, original in zip(rows, originals, strict=True)
+        if row["judge_best"]
+    ]
+    ahead = [best > first for best, first in pairs]
     return sum(ahead) / len(ahead) if ahead else math.nan
 
 
 @torch.no_grad()
-def movement(rows: Rows) -> tuple[float, float]:
+def movement(rows: Rows, originals: Rows) -> tuple[float, float]:
     """Return how far the best images are from the originals: embeddings, and dB."""
     clip = load_clip("shapes/judge")
 
-    def pictures(name: str) -> Tensor:
+    def pictures(rows: Rows, name: str) -> Tensor:
         return torch.stack([load(f"{r['root']}/{r['folder']}/{name}") for r in rows])
 
-    before, after = pictures("original.png"), pictures("best.png")
+    before, after = pictures(originals, "original.png"), pictures(rows, "best.png")
     features = [clip.encode_image((p - 0.5) / 0.5) for p in (before, after)]
     moved = 1 - cosine_similarity(*features, dim=1)
     ratio = peak_signal_noise_ratio(
@@ -94,15 +99,21 @@ def main() -> None:
     count = 2 * known.prompts if edit else known.prompts
     chosen = task(name, folder / "data", count, "0-1", seed=7)
 
-    lines = []
-    for method in known.only:
+    lines, pictures = [], None
+    for method in METHODS:
+        if method not in known.only:
+            continue
         stage, settings = command(method, name, known.updates)
+        if stage == "predict":
+            settings += PARTIAL.get(name, [])
         rows = chosen.run(stage, folder / method.replace(" ", "_"), settings + options)
         if method != "best of N":  # its original is that of one step, DDIM's
             lines.append((f"original of {method}", *scores(rows, "first")))
+        pictures = pictures or rows
+        compared = rows, pictures if edit else rows
         seconds = mean(rows, "seconds") / (known.updates if method == "DOODL" else 1)
-        result = (*scores(rows, "best"), better(rows), *movement(rows), seconds)
-        lines.append((method, *result))
+        result = (*scores(rows, "best"), better(*compared), *movement(*compared))
+        lines.append((method, *result, seconds))
     print(f"{name}: {2 * known.prompts} generations, {known.updates} updates")
     print(f"{'':22}" + "".join(f"{column:>9}" for column in COLUMNS))
     for label, *values in lines:

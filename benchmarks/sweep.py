@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tasks import APPLICATIONS, mean, task
+from tasks import APPLICATIONS, PARTIAL, mean, task
 
 CLIP = "--model.optimizer.clip"
 LR = "--model.optimizer.lr"
@@ -62,6 +62,7 @@ def main() -> None:
     for strength in STRENGTHS:
         options = ["--model.baseline", "doodl.baselines.OneStep"]
         options += ["--model.baseline.strength", str(strength)]
+        options += PARTIAL.get(name, [])
         runs[f"one step {strength:g}"] = "predict", options
 
     lines = []

@@ -37,6 +37,8 @@ APPLICATIONS = (
 )
 
 
+PARTIAL = {"aesthetic_edit": ["--model.edit.strength", "0.5"]}
+"""Of the baselines alone: without EDICT's pair a whole inversion loses the picture."""
 Rows = list[dict[str, str]]
 
 

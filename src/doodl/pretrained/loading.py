@@ -132,16 +132,16 @@ def _pipeline(
 
     check_source(name, loading)
     if _is_file(name):
-        config = loading.config and locate(loading.config, "model_index.json")
-        kind = "StableDiffusionPipeline"
-        if config is not None:
+        config, kind = None, "StableDiffusionPipeline"
+        if loading.config is not None:
+            config = locate(loading.config, "model_index.json")
             kind = _family(config, loading)[1]["_class_name"]
         return (
             getattr(diffusers, kind).from_single_file(
                 str(Path(name).expanduser()),
                 config=config,
                 torch_dtype=dtype,
-                local_files_only=bool(config) and Path(config).is_dir(),
+                local_files_only=config is not None and Path(config).is_dir(),
                 **_without(kind),
             ),
             FAMILIES[kind],

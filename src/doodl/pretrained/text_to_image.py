@@ -39,7 +39,7 @@ class TextToImage(ABC):
 
     def __init__(self, pipeline: Any, device: torch.device | str = "cpu") -> None:  # noqa: ANN401
         self.pipeline = pipeline.to(device)
-        self.vae: nn.Module = pipeline.vae
+        self.vae: Any = pipeline.vae
         if pipeline.vae.dtype == torch.float16 and pipeline.vae.config.force_upcast:
             self.vae.float()  # its activations overflow 16 bits
         parts = [p for p in pipeline.components.values() if isinstance(p, nn.Module)]
@@ -176,14 +176,14 @@ class TextToImage(ABC):
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """Return latents (N, C, h, w), the posterior's mean, of images (N, 3, H, W)."""
-        posterior = self.vae.encode(images.to(self.vae.dtype)).latent_dist  # type: ignore[operator]
+        posterior = self.vae.encode(images.to(self.vae.dtype)).latent_dist
         mean = posterior.mean.to(images.dtype)
         return (mean - self._shift) * self._scaling
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return images (N, 3, H, W), about in [-1, 1], of latents (N, C, h, w)."""
-        scaled = (latents / self._scaling + self._shift).to(self.vae.dtype)  # type: ignore[arg-type]
-        return self.vae.decode(scaled, return_dict=False)[0].to(latents.dtype)  # type: ignore[operator]
+        scaled = (latents / self._scaling + self._shift).to(self.vae.dtype)
+        return self.vae.decode(scaled, return_dict=False)[0].to(latents.dtype)
 
     @property
     def _scaling(self) -> float:

@@ -145,11 +145,12 @@ class BudgetAdjoint:
 
     def _affordable(self, moves: Sequence[Move], predict: Predict, state: State) -> int:
         """Return how many graphs of one call fit into the budget."""
-        first = next((move for move in moves if move.source is not None), None)
-        if first is None:
+        calls = ((m.source, m.timestep) for m in moves if m.source is not None)
+        source, timestep = next(calls, (0, None))
+        if timestep is None:
             return 0
-        query = state[first.source or 0].detach().requires_grad_()
-        size = memory.graph_bytes(lambda: predict(query, first.timestep))
+        query = state[source].detach().requires_grad_()
+        size = memory.graph_bytes(lambda: predict(query, timestep))
         free = memory.free_bytes(query.device)
         budget = self.fraction * free if self.gib is None else self.gib * 2**30
         return int(budget // max(size, 1))
