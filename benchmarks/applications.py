@@ -29,11 +29,11 @@ from doodl.images import load
 from doodl.pretrained import load_clip
 
 STRENGTHS = {
-    "clip_text": 20.0,
-    "classifier": 1.0,
-    "aesthetic": 1.0,
-    "aesthetic_edit": 1.0,
-    "personalization": 20.0,
+    "clip_text": 10.0,
+    "classifier": 3.0,
+    "aesthetic": 10.0,
+    "aesthetic_edit": 10.0,
+    "personalization": 10.0,
 }
 """Of one-step guidance: the best that `sweep.py` found for each."""
 COLUMNS = ("guide", "judge", "right", "better", "moved", "psnr", "s/update")
