@@ -162,7 +162,8 @@ class Workload:
         draw = pairs.draw(range(batch), networks.shape).to(text.device)
         self.latents = torch.stack((draw, draw)).requires_grad_()
         with torch.no_grad():
-            picture = torch.rand(1, 3, networks.clip_size, networks.clip_size)
+            side, generator = networks.clip_size, torch.Generator().manual_seed(0)
+            picture = torch.rand(1, 3, side, side, generator=generator)
             features = networks.clip.encode_image(picture.to(text)).float()
             self.target = normalize(features, dim=1)
 

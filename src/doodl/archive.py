@@ -12,7 +12,8 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +73,28 @@ class Archive:
             ValueError: it cannot be written to, or holds other settings.
         """
         path = self.folder / "settings.json"
-        try:
+        with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
             if not path.is_file():
                 write(path, json.dumps(settings, indent=2).encode())
+        self.check(settings)
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Refuse what `open` would, and leave nothing behind.
+
+        Raises:
+            ValueError: likewise.
+        """
+        made = [p for p in (self.folder, *self.folder.parents) if not p.exists()]
+        with self._writing():
+            self.folder.mkdir(parents=True, exist_ok=True)
             write(self.folder / f".writable-{os.getpid()}", b"")
             (self.folder / f".writable-{os.getpid()}").unlink()
-        except OSError as error:
-            raise ValueError(
-                f"Cannot write to the results folder '{self.folder}': {error.strerror}."
-            ) from error
+            for folder in made:
+                folder.rmdir()
+        path = self.folder / "settings.json"
+        if not path.is_file():
+            return
         there = json.loads(path.read_text())
         changed = differences(there, json.loads(json.dumps(settings)))
         if changed:
@@ -89,6 +102,15 @@ class Archive:
                 f"The results in '{self.folder}' were made with other settings: "
                 f"{'; '.join(changed)}; choose another --results.folder, or remove it."
             )
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ValueError(
+                f"Cannot write to the results folder '{self.folder}': {error.strerror}."
+            ) from error
 
     def digest(self) -> str:
         """Return eight characters that stand for the settings."""

@@ -64,6 +64,11 @@ class DoodlCLI(LightningCLI):
         parser.add_lightning_class_args(ImageLogger, "image_logger")
         parser.add_lightning_class_args(Results, "results")
         parser.add_lightning_class_args(Progress, "progress")
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="check the whole job and print what it will cost, then end (fit)",
+        )
         parser.link_arguments("results.folder", "image_logger.folder")
         # Where the whole configuration is saved.
         parser.link_arguments("results.folder", "trainer.default_root_dir")
@@ -81,6 +86,23 @@ class DoodlCLI(LightningCLI):
         results = self._get(self.config_init, "results")
         results.settings = self.settings()
         return super().instantiate_trainer(**{**ranks, **kwargs})
+
+    @override
+    def _run_subcommand(self, subcommand: str) -> None:
+        if not self._get(self.config, "dry_run"):
+            super()._run_subcommand(subcommand)
+            return
+        if subcommand != "fit":
+            raise ValueError(
+                f"Expected --dry-run with `doodl fit`, received it with `doodl "
+                f"{subcommand}`, which optimises nothing; leave it out."
+            )
+        from doodl import cost
+
+        results = self._get(self.config_init, "results")
+        results.archive.check({"command": subcommand, **results.settings})
+        self.model.archive = results.archive
+        cost.report(cost.dry_run(self.model, self.datamodule, self.trainer))
 
     def settings(self) -> dict[str, Any]:
         """Return what changes an image or its scores, of all that was configured."""

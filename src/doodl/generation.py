@@ -234,13 +234,21 @@ class GuidedGeneration(LightningModule):
     def _plan(self) -> None:
         """Refuse what cannot be made and take the first batch of this process."""
         data: PromptsAndSeeds = self.trainer.datamodule  # type: ignore[attr-defined]
-        for name in ("guide", "judge", "edit"):
-            if self.held[name] is not None:
-                self.held[name].check(data.generations)
+        self.check(data.generations)
         count = getattr(self.trainer.strategy, "count", count_alone)()
         remaining = self.archive.remaining if self.archive else list
         self.batches, self._dealt = [], deal(data.batches(), count, remaining)
         self.take()
+
+    def check(self, generations: Sequence[Generation]) -> None:
+        """Refuse generations that guide, judge or edit cannot work on.
+
+        Raises:
+            ValueError: naming what they lack.
+        """
+        for name in ("guide", "judge", "edit"):
+            if self.held[name] is not None:
+                self.held[name].check(generations)
 
     def take(self) -> None:
         """Add the next batch, if there is one, to those of this process."""
@@ -249,6 +257,20 @@ class GuidedGeneration(LightningModule):
     def _load(self, device: torch.device) -> None:
         dtype = weights_of(self.trainer)
         model = TextToImage.load(self.pretrained, device, dtype, self.loading)
+        self.execution.prepare(model)
+        self.adopt(model)
+        for name in ("guide", "judge", "verdict"):
+            if self.held[name] is not None:
+                self.held[name].load(device)
+            if isinstance(self.held[name], nn.Module):
+                freeze(self.held[name])
+
+    def adopt(self, model: TextToImage) -> None:
+        """Build the chain of a model.
+
+        Raises:
+            ValueError: the method does not work with it, or the image's size.
+        """
         if self.held["method"].latents > 1 and model.few_steps(self.num_steps):
             raise ValueError(
                 f"Expected the method DDIM for '{self.pretrained}', a model that jumps "
@@ -256,7 +278,6 @@ class GuidedGeneration(LightningModule):
                 f"num_steps {self.num_steps}: its second call would see a nearly clean "
                 "latent at a noisy timestep; set model.method doodl.sampling.ddim.DDIM."
             )
-        self.execution.prepare(model)
         self.held["model"] = model
         self.shape = model.latent_shape(self.height, self.width)
         self.held["sampler"] = Sampler(
@@ -266,11 +287,6 @@ class GuidedGeneration(LightningModule):
             adjoint=self.held["adjoint"],
             num_steps=self.num_steps,
         )
-        for name in ("guide", "judge", "verdict"):
-            if self.held[name] is not None:
-                self.held[name].load(device)
-            if isinstance(self.held[name], nn.Module):
-                freeze(self.held[name])
 
     def configure_optimizers(self) -> Optimizer:
         """Return the optimiser of the latent pair."""

@@ -93,15 +93,15 @@ def check_source(name: str, loading: Loading | None = None) -> None:
         ValueError: in one sentence.
     """
     loading = loading or Loading()
-    if _is_file(name):
+    if is_file(name):
         if not Path(name).expanduser().is_file():
             raise ValueError(f"There is no checkpoint at '{name}'.")
         if loading.config is not None:
-            _family(locate(loading.config, "model_index.json"), loading)
+            family_of(locate(loading.config, "model_index.json"), loading)
         return
     source = locate(name, "model_index.json")
     if Path(source).is_dir():
-        check_parts(source, _family(source, loading)[1])
+        check_parts(source, family_of(source, loading)[1])
 
 
 def check_parts(source: str, index: dict[str, Any]) -> None:
@@ -131,11 +131,11 @@ def _pipeline(
     import diffusers
 
     check_source(name, loading)
-    if _is_file(name):
+    if is_file(name):
         config, kind = None, "StableDiffusionPipeline"
         if loading.config is not None:
             config = locate(loading.config, "model_index.json")
-            kind = _family(config, loading)[1]["_class_name"]
+            kind = family_of(config, loading)[1]["_class_name"]
         return (
             getattr(diffusers, kind).from_single_file(
                 str(Path(name).expanduser()),
@@ -147,7 +147,7 @@ def _pipeline(
             FAMILIES[kind],
         )
     source = locate(name, "model_index.json")
-    family, index = _family(source, loading)
+    family, index = family_of(source, loading)
     kind = index["_class_name"]
     return (
         getattr(diffusers, kind).from_pretrained(
@@ -161,7 +161,9 @@ def _pipeline(
     )
 
 
-def _family(source: str, loading: Loading) -> tuple[type[TextToImage], dict[str, Any]]:
+def family_of(
+    source: str, loading: Loading
+) -> tuple[type[TextToImage], dict[str, Any]]:
     """Return the family of a pipeline and its index, from its configuration alone."""
     index_file = Path(source) / "model_index.json"
     try:
@@ -191,5 +193,6 @@ def _without(kind: str) -> dict[str, None]:
     return {}
 
 
-def _is_file(name: str) -> bool:
+def is_file(name: str) -> bool:
+    """Return whether a name is that of a single checkpoint file."""
     return name.endswith(".safetensors")

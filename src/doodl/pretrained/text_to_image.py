@@ -42,8 +42,7 @@ class TextToImage(ABC):
         self.vae: Any = pipeline.vae
         if pipeline.vae.dtype == torch.float16 and pipeline.vae.config.force_upcast:
             self.vae.float()  # its activations overflow 16 bits
-        parts = [p for p in pipeline.components.values() if isinstance(p, nn.Module)]
-        for part in parts:
+        for part in self.networks():
             part.requires_grad_(False).eval()
 
     @staticmethod
@@ -67,6 +66,11 @@ class TextToImage(ABC):
         from doodl.pretrained import loading as families
 
         return families.load(name, device, dtype, loading)
+
+    def networks(self) -> list[nn.Module]:
+        """Return the pipeline's networks."""
+        parts = self.pipeline.components.values()
+        return [part for part in parts if isinstance(part, nn.Module)]
 
     @property
     @abstractmethod

@@ -151,9 +151,11 @@ class BudgetAdjoint:
             return 0
         query = state[source].detach().requires_grad_()
         size = memory.graph_bytes(lambda: predict(query, timestep))
-        free = memory.free_bytes(query.device)
-        budget = self.fraction * free if self.gib is None else self.gib * 2**30
-        return int(budget // max(size, 1))
+        return int(self.bytes(memory.free_bytes(query.device)) // max(size, 1))
+
+    def bytes(self, free: int) -> float:
+        """Return the budget where so many bytes are free."""
+        return self.fraction * free if self.gib is None else self.gib * 2**30
 
 
 class _Checkpointed(torch.autograd.Function):

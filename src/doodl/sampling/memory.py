@@ -20,7 +20,8 @@ def graph_bytes(call: Callable[[], Tensor]) -> int:
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        saved[storage.data_ptr()] = StorageWeakRef(storage), storage.nbytes()
+        kept = StorageWeakRef(storage)
+        saved[kept.cdata] = kept, storage.nbytes()
         return tensor.detach()  # the tensor itself may hold the graph that holds it
 
     with torch.enable_grad(), saved_tensors_hooks(pack, lambda tensor: tensor):

@@ -1,0 +1,189 @@
+"""`doodl fit --dry-run`: everything is checked and counted, and nothing is loaded."""
+
+import json
+import shutil
+import sys
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from doodl import cli
+from doodl.cost import dry_run
+from doodl.pretrained import TextToImage
+from doodl.pretrained.outline import outline
+
+JOB = ("--model.num_steps", "3", "--model.num_updates", "4", "--data.batch_size", "2")
+
+
+@pytest.fixture(autouse=True)
+def unloaded(shapes, tmp_path, monkeypatch):
+    """Takes the weights of the tiny world away, and runs in an empty folder."""
+    world = tmp_path / "world"
+    shutil.copytree(shapes, world)
+    for path in world.rglob("*.safetensors"):
+        path.unlink()
+    monkeypatch.setattr("doodl.pretrained.folders.SHAPES", world)
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return folder
+
+
+@pytest.fixture
+def costs(monkeypatch):
+    """Runs a dry run and returns what it found."""
+    found = []
+
+    def run(*arguments):
+        def keep(*args):
+            found.append(dry_run(*args))
+            return found[-1]
+
+        monkeypatch.setattr("doodl.cost.dry_run", keep)
+        cli.main(["fit", "--dry-run", *JOB, *arguments])
+        return found.pop()
+
+    return run
+
+
+@pytest.fixture
+def refused(capsys):
+    def run(*arguments, command="fit"):
+        with pytest.raises(SystemExit) as exit_:
+            cli.main([command, "--dry-run", *JOB, *arguments])
+        assert exit_.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    return run
+
+
+def test_it_counts_what_an_update_computes(costs, fit, model, unloaded):
+    cost = costs("--data.prompts", '["a red circle"]', "--data.seeds", "0-1")
+    assert (cost.guided, cost.plain, cost.batch) == (6, 0, 2)
+
+    class Counted(FlopCounterMode):
+        updates = ()
+
+    counter = Counted(display=False)
+    module = fit(["a red circle"], (0, 1), num_steps=3, num_updates=1)
+    module.begin(module.trajectory.generations)
+    with counter:
+        final = module.sampler.sample(module.latents, module.conditioning)
+        module.decode(final).sum().backward()
+    assert cost.flops == counter.get_total_flops()
+    networks = model.networks()
+    assert cost.weights == sum(4 * p.numel() for n in networks for p in n.parameters())
+
+
+def test_it_prints_a_table_and_leaves_nothing_behind(costs, capsys, unloaded):
+    cost = costs("--data.prompts", '["a red circle"]', "--data.seeds", "0-4")
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "generations 5 in 3 batches" in printed
+    assert "6 forward, 6 with gradient" in printed
+    assert 0 < cost.seconds < cost.total
+    assert not list(unloaded.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("adjoint", "calls"),
+    [
+        ("DirectAdjoint", 6),
+        ("CheckpointAdjoint", 12),
+        ("ReversibleAdjoint", 12),
+        ("BudgetAdjoint", 6),
+    ],
+)
+def test_the_adjoint_says_how_often_the_network_is_called(costs, adjoint, calls):
+    cost = costs("--model.adjoint", f"doodl.sampling.adjoints.{adjoint}")
+    (guided, _), decoder = cost.calls, cost.decoder
+    again = (calls - 6) * guided.flops
+    assert cost.flops == again + 6 * guided.gradient_flops + decoder.gradient_flops
+
+
+def test_memory_grows_with_steps_where_the_adjoint_keeps_something(costs):
+    few, many = costs().memory(), costs("--model.num_steps", "9").memory()
+    assert few["reversible"] == many["reversible"]
+    assert few["checkpoint"] < many["checkpoint"] < many["direct"]
+    graph = costs().calls[0].graph
+    assert many["direct"] - few["direct"] == 12 * graph > 0
+
+
+def test_calls_without_guidance_are_counted_apart(costs):
+    cost = costs("--model.guidance_interval", "[0, 500]")
+    assert (cost.guided, cost.plain) == (4, 2)
+    assert cost.calls[1].flops < cost.calls[0].flops
+
+
+def test_more_processes_share_the_batches(costs, monkeypatch):
+    one = costs("--data.seeds", "0-9", "--data.prompts", '["a red circle"]')
+    assert one.batches == 5
+    many = type(one)(**{**vars(one), "processes": 2})
+    assert many.total == pytest.approx(one.total * 3 / 5)
+
+
+def test_what_is_finished_costs_nothing(costs, unloaded, fit):
+    where = ("--results.folder", "there", "--data.prompts", '["a red circle"]')
+    whole = costs(*where, "--data.seeds", "0-3")
+    data = cli.PromptsAndSeeds(["a red circle"], seeds=[0, 1, 2, 3])
+    for generation in data.generations[:3]:
+        folder = unloaded / "there" / generation.id
+        folder.mkdir(parents=True)
+        (folder / "summary.json").write_text(json.dumps({"status": "finished"}))
+    rest = costs(*where, "--data.seeds", "0-3")
+    assert (whole.remaining, rest.remaining) == (4, 1)
+    assert (whole.batches, rest.batches) == (2, 1)
+
+
+def test_a_prompt_that_is_cut_is_quoted(costs, capsys):
+    costs("--data.prompts", json.dumps(["a red circle " * 40]))
+    assert "is longer than the tokenizer allows" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--config", "classifier", "--data.target", "unicorn"), "'unicorn'"),
+        (("--config", "personalization", "--data.images", "[gone.png]"), "gone.png"),
+        (("--model.height", "33"), "Expected a height that is a multiple of"),
+        (("--model.guidance_interval", "[5, 4]"), "first timestep not above its last"),
+        (("--model.pretrained", "gone.safetensors"), "There is no checkpoint at"),
+    ],
+)
+def test_it_refuses_what_the_job_would(refused, arguments, sentence):
+    assert sentence in refused(*arguments)
+
+
+def test_it_refuses_a_folder_of_other_settings(refused, unloaded):
+    (unloaded / "results").mkdir()
+    (unloaded / "results" / "settings.json").write_text('{"command": "predict"}')
+    assert "command was predict, is fit" in refused()
+
+
+def test_it_belongs_to_fit(refused):
+    assert "Expected --dry-run with `doodl fit`" in refused(command="predict")
+
+
+def test_weights_that_do_not_fit_are_said_before_they_are_made(refused, monkeypatch):
+    monkeypatch.setattr("doodl.sampling.memory.free_bytes", lambda device: 1000)
+    assert "Expected room for the networks'" in refused()
+
+
+def test_a_single_file_needs_its_configuration(tmp_path, world):
+    file = tmp_path / "model.safetensors"
+    file.touch()
+    with pytest.raises(ValueError, match="received none; set model.loading.config"):
+        outline(str(file))
+
+
+def test_an_outline_has_every_network_without_data(world, model):
+    found = outline(str(world / "pipeline"), torch.bfloat16)
+    for mine, loaded in zip(found.networks(), model.networks(), strict=True):
+        weights = dict(mine.named_parameters())
+        assert {p.device.type for p in weights.values()} == {"meta"}
+        assert {p.dtype for p in weights.values()} == {torch.bfloat16}
+        shapes = {name: p.shape for name, p in loaded.named_parameters()}
+        assert {name: p.shape for name, p in weights.items()} == shapes
+    assert isinstance(found, TextToImage)
