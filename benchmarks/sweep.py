@@ -10,6 +10,7 @@ says; then come strengths of the one-step guidance that it is compared with.
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from tasks import APPLICATIONS, PARTIAL, mean, task
@@ -26,7 +27,9 @@ VARIANTS: dict[str, list[str]] = {
     "lr 40": [LR, "40"],
     "lr 320": [LR, "320"],
 }
+GUIDE = {"class_path": "doodl.guides.CLIPText", "init_args": {"model": "shapes/guide"}}
 WORLD: dict[str, list[str]] = {
+    "one guide": ["--model.guide", json.dumps(GUIDE)],
     "guidance 3": ["--model.guidance_scale", "3"],
     "guidance 7.5": ["--model.guidance_scale", "7.5"],
     "T 10, p 0.6": [STEPS, "10", MIXING, "0.6"],
