@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from tasks import APPLICATIONS, PARTIAL, Rows, mean, task
@@ -29,26 +30,28 @@ from doodl.images import load
 from doodl.pretrained import load_clip
 
 STRENGTHS = {
-    "clip_text": 10.0,
-    "classifier": 3.0,
-    "aesthetic": 10.0,
-    "aesthetic_edit": 10.0,
-    "personalization": 10.0,
+    "clip_text": (10,),
+    "classifier": (3,),
+    "aesthetic": (10, 100),
+    "aesthetic_edit": (10, 100),
+    "personalization": (10, 30),
 }
-"""Of one-step guidance: the best that `sweep.py` found for each."""
+"""Of one-step guidance: the best that `sweep.py` found for each. Where the highest
+score is that of a picture that shows the scene no longer, also the best that does."""
 COLUMNS = ("guide", "judge", "right", "better", "moved", "psnr", "s/update")
-METHODS = ("DOODL", "one step", "best of N")
 
 
-def command(name: str, application: str, updates: int) -> tuple[str, list[str]]:
-    """Return the subcommand and its options for one way of making the images."""
-    if name == "DOODL":
-        return "fit", ["--model.num_updates", str(updates)]
-    if name == "best of N":
-        best = ["--model.baseline", "doodl.baselines.BestOfN"]
-        return "predict", [*best, "--model.baseline.updates", str(updates)]
-    one = ["--model.baseline", "doodl.baselines.OneStep"]
-    return "predict", [*one, "--model.baseline.strength", str(STRENGTHS[application])]
+def methods(application: str, updates: int) -> dict[str, tuple[str, list[str]]]:
+    """Return subcommand and options of every way to make the images, by its name."""
+    found = {"DOODL": ("fit", ["--model.num_updates", str(updates)])}
+    for strength in STRENGTHS[application]:
+        one = ["--model.baseline", "doodl.baselines.OneStep"]
+        one += ["--model.baseline.strength", str(strength)]
+        found[f"one step {strength}"] = "predict", one + PARTIAL.get(application, [])
+    best = ["--model.baseline", "doodl.baselines.BestOfN"]
+    best += ["--model.baseline.updates", str(updates)]
+    found["best of N"] = "predict", best + PARTIAL.get(application, [])
+    return found
 
 
 def scores(rows: Rows, which: str) -> list[float]:
@@ -92,23 +95,23 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=20)
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--folder", type=Path, default=Path("results/applications"))
-    parser.add_argument("--only", nargs="*", default=METHODS, choices=METHODS)
+    parser.add_argument("--only", nargs="*", help="begin with these words")
     known, options = parser.parse_known_args()
     name, folder = known.application, known.folder / known.application
     edit = name == "aesthetic_edit"
     count = 2 * known.prompts if edit else known.prompts
     chosen = task(name, folder / "data", count, "0-1", seed=7)
 
-    lines, pictures = [], None
-    for method in METHODS:
-        if method not in known.only:
+    lines: list[tuple[Any, ...]] = []
+    pictures, stages = None, set()
+    for method, (stage, settings) in methods(name, known.updates).items():
+        if known.only and not method.startswith(tuple(known.only)):
             continue
-        stage, settings = command(method, name, known.updates)
-        if stage == "predict":
-            settings += PARTIAL.get(name, [])
         rows = chosen.run(stage, folder / method.replace(" ", "_"), settings + options)
-        if method != "best of N":  # its original is that of one step, DDIM's
-            lines.append((f"original of {method}", *scores(rows, "first")))
+        if stage not in stages:
+            stages.add(stage)
+            sampler = "EDICT" if stage == "fit" else "DDIM"
+            lines.append((f"original, {sampler}", *scores(rows, "first")))
         pictures = pictures or rows
         compared = rows, pictures if edit else rows
         seconds = mean(rows, "seconds") / (known.updates if method == "DOODL" else 1)

@@ -27,7 +27,13 @@ def start(command, cwd=None, **variables):
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=_heed_interrupts,
     )
+
+
+def _heed_interrupts():
+    """Undo what a shell does to the commands that it runs in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def end(process, timeout=TIMEOUT):
