@@ -118,3 +118,23 @@ def test_compiling_reaches_the_unet_and_the_decoder():
     )
     Execution(compile=True).prepare(model)
     assert compiled == ["unet", "vae"]
+
+
+def test_offloaded_text_encoders_are_there_when_prompts_are_read(
+    fit, model, monkeypatch
+):
+    moves, (encoder,) = [], model.text_encoders()
+    monkeypatch.setattr(encoder, "to", lambda device: moves.append(str(device)))
+    conditioning = model.conditioning
+
+    def read(*args):
+        moves.append("read")
+        return conditioning(*args)
+
+    monkeypatch.setattr(model, "conditioning", read)
+    same = fit(["a red circle"]).latents.detach().clone()
+    assert moves == ["read"]
+    moves.clear()
+    found = fit(["a red circle"], execution=Execution(offload=True)).latents
+    assert moves == ["cpu", str(model.device), "read", "cpu"]
+    assert torch.equal(found, same)

@@ -1,5 +1,6 @@
 """Loading: what a name stands for, what is refused, and what a model is asked for."""
 
+import itertools
 import json
 import shutil
 import warnings
@@ -7,9 +8,14 @@ import warnings
 import pytest
 import torch
 
+from doodl import latents as pairs
 from doodl.data import Generation
 from doodl.guides import CLIPText
 from doodl.pretrained import TextToImage, load_classifier, load_clip, load_timm, locate
+from doodl.sampling.ddim import DDIM
+from doodl.sampling.denoiser import GuidedDenoiser
+from doodl.sampling.edict import EDICT
+from doodl.sampling.sampler import Sampler
 
 LONG = (
     "a red circle above a blue square left of a green star below a yellow cross "
@@ -257,3 +263,29 @@ def test_a_classifier_has_the_input_of_its_own_config(world):
     assert classifier.image_size == 32
     assert not classifier.network.training
     assert not any(p.requires_grad for p in classifier.network.parameters())
+
+
+@pytest.mark.slow
+def test_edict_approaches_ddim_like_one_over_the_number_of_steps():
+    model = TextToImage.load("shapes")
+    shape = model.latent_shape()
+    told = model.conditioning(["a red circle", "a blue square"], ["", ""])
+    draw = pairs.draw([0, 1], shape)
+    distances = []
+    for num_steps in (20, 40, 80, 160):
+        ddim, edict = (
+            Sampler(
+                model.schedule(shape),
+                GuidedDenoiser(model.network, 5.0),
+                method,
+                num_steps=num_steps,
+            )
+            for method in (DDIM(), EDICT(0.75))
+        )
+        with torch.no_grad():
+            target = ddim.sample(draw[None], told)[0]
+            found = edict.sample(torch.stack((draw, draw)), told)[0]
+        distances.append((found - target).norm() / target.norm())
+    halved = [after / before for before, after in itertools.pairwise(distances)]
+    assert all(ratio < 0.85 for ratio in halved)
+    assert distances[-1] < distances[0] / 4

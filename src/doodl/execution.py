@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -26,11 +27,14 @@ class Execution:
         image_by_image: decode, and look at, one picture at a time, twice; by default
             where pictures have 512 x 512 pixels or more, whose decoder would
             be the peak of memory.
+        offload: keep the text encoders in main memory but for the moment at which a
+            batch's prompts are read.
     """
 
     compile: bool = False
     channels_last: bool = False
     image_by_image: bool | None = None
+    offload: bool = False
 
     def prepare(self, model: TextToImage) -> None:
         """Change the model's networks in place, before their first call."""
@@ -39,6 +43,21 @@ class Execution:
                 network.to(memory_format=torch.channels_last)
             if self.compile:
                 network.compile()
+        if self.offload:
+            for encoder in model.text_encoders():
+                encoder.to("cpu")
+
+    @contextmanager
+    def reading(self, model: TextToImage) -> Iterator[None]:
+        """Have the text encoders where the model is."""
+        if not self.offload:
+            yield
+            return
+        for encoder in model.text_encoders():
+            encoder.to(model.device)
+        yield
+        for encoder in model.text_encoders():
+            encoder.to("cpu")
 
     def each(
         self, function: Callable[..., Tensor], *inputs: Tensor, pixels: int

@@ -528,12 +528,13 @@ class GuidedGeneration(LightningModule):
         return self.trainer.callbacks  # type: ignore[attr-defined]
 
     def _conditioning(self, generations: Sequence[Generation]) -> Conditioning:
-        return self.model.conditioning(
-            [g.prompt for g in generations],
-            [g.negative_prompt for g in generations],
-            self.shape,
-            self.guidance_scale,
-        )
+        with self.execution.reading(self.model):
+            return self.model.conditioning(
+                [g.prompt for g in generations],
+                [g.negative_prompt for g in generations],
+                self.shape,
+                self.guidance_scale,
+            )
 
     def decode(self, final: Tensor) -> Tensor:
         """Return pixels (k, B, 3, H, W) in [0, 1] of latents (k, B, C, h, w)."""

@@ -4,9 +4,13 @@ import math
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, PNDMScheduler
+from diffusers import (
+    DDIMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    PNDMScheduler,
+)
 
-from doodl.sampling.schedule import Schedule
+from doodl.sampling.schedule import FlowSchedule, Schedule
 
 SD = {
     "num_train_timesteps": 1000,
@@ -215,3 +219,26 @@ def test_a_number_of_steps_outside_the_timesteps_is_refused(num_steps):
 def test_what_the_schedule_does_not_know_is_refused_by_name(changes, message):
     with pytest.raises(ValueError, match=message):
         Schedule.from_config({**SD, **changes})
+
+
+@pytest.mark.parametrize("num_steps", [1, 5, 28])
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [({"shift": 3.0}, {}), ({"use_dynamic_shifting": True}, {"mu": 0.8})],
+)
+def test_a_flow_is_that_of_diffusers_euler_scheduler(num_steps, settings, asked):
+    scheduler = FlowMatchEulerDiscreteScheduler(**settings)
+
+    def sigmas(count):
+        scheduler.set_timesteps(count, **asked)
+        return scheduler.sigmas.double().tolist()
+
+    steps = FlowSchedule(sigmas).steps(num_steps)
+    generator = torch.Generator().manual_seed(0)
+    mine = theirs = torch.randn(3, generator=generator)
+    for step, timestep in zip(steps, scheduler.timesteps, strict=True):
+        velocity = torch.randn(3, generator=generator)
+        assert step.t == pytest.approx(timestep.item(), rel=1e-6)
+        mine = step.a * mine.double() + step.b * velocity
+        theirs = scheduler.step(velocity, timestep, theirs).prev_sample
+        torch.testing.assert_close(mine, theirs.double(), rtol=1e-5, atol=1e-6)

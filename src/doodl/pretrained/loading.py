@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,21 +70,21 @@ def load(
     loading = loading or Loading()
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
+    check_source(name, loading)
+    kind, read = _reader(name, dtype, loading)
     try:
         with warnings.catch_warnings():
             # Older versions of diffusers know the argument by this name only.
             warnings.filterwarnings("ignore", "`torch_dtype`", FutureWarning)
-            pipeline, family = _pipeline(name, dtype, loading)
+            pipeline = read()
         for lora in loading.lora:
-            pipeline.load_lora_weights(lora)
-        if loading.lora:
-            pipeline.fuse_lora()
-    except (OSError, KeyError, RuntimeError, ImportError) as error:
+            _add_lora(pipeline, lora)
+    except (OSError, KeyError, ValueError, RuntimeError, ImportError) as error:
         raise ValueError(
             f"Could not load '{name}' as a diffusers text-to-image model: "
             f"{str(error).strip().splitlines()[0]}"
         ) from error
-    return family(pipeline, device)
+    return FAMILIES[kind](pipeline, device)
 
 
 def check_source(name: str, loading: Loading | None = None) -> None:
@@ -93,6 +94,10 @@ def check_source(name: str, loading: Loading | None = None) -> None:
         ValueError: in one sentence.
     """
     loading = loading or Loading()
+    for lora in loading.lora:
+        path = Path(lora).expanduser()
+        if (is_file(lora) or not _is_hub_id(lora)) and not path.exists():
+            raise ValueError(f"There is no LoRA at '{lora}'.")
     if is_file(name):
         if not Path(name).expanduser().is_file():
             raise ValueError(f"There is no checkpoint at '{name}'.")
@@ -124,41 +129,51 @@ def check_parts(source: str, index: dict[str, Any]) -> None:
         )
 
 
-def _pipeline(
+def _reader(
     name: str, dtype: torch.dtype, loading: Loading
-) -> tuple[Any, type[TextToImage]]:
-    """Return the pipeline and its family."""
+) -> tuple[str, Callable[[], Any]]:
+    """Return the class of a pipeline by name, and what loads it."""
     import diffusers
 
-    check_source(name, loading)
     if is_file(name):
         config, kind = None, "StableDiffusionPipeline"
         if loading.config is not None:
             config = locate(loading.config, "model_index.json")
             kind = family_of(config, loading)[1]["_class_name"]
-        return (
-            getattr(diffusers, kind).from_single_file(
-                str(Path(name).expanduser()),
-                config=config,
-                torch_dtype=dtype,
-                local_files_only=config is not None and Path(config).is_dir(),
-                **_without(kind),
-            ),
-            FAMILIES[kind],
+        return kind, partial(
+            getattr(diffusers, kind).from_single_file,
+            str(Path(name).expanduser()),
+            config=config,
+            torch_dtype=dtype,
+            local_files_only=config is not None and Path(config).is_dir(),
+            **_without(kind),
         )
     source = locate(name, "model_index.json")
-    family, index = family_of(source, loading)
-    kind = index["_class_name"]
-    return (
-        getattr(diffusers, kind).from_pretrained(
-            source,
-            torch_dtype=dtype,
-            revision=loading.revision,
-            variant=loading.variant,
-            **_without(kind),
-        ),
-        family,
+    kind = family_of(source, loading)[1]["_class_name"]
+    return kind, partial(
+        getattr(diffusers, kind).from_pretrained,
+        source,
+        torch_dtype=dtype,
+        revision=loading.revision,
+        variant=loading.variant,
+        **_without(kind),
     )
+
+
+def _add_lora(pipeline: Any, lora: str) -> None:  # noqa: ANN401
+    """Add a LoRA to the weights; nothing of it is left beside them."""
+    path, where = Path(lora).expanduser(), {}
+    if path.is_dir():  # a folder with one file, whose name is then known offline too
+        path = next(path.glob("*.safetensors"), path)
+    if path.is_file():
+        lora, where = str(path.parent), {"weight_name": path.name}
+    pipeline.load_lora_weights(lora, **where)
+    pipeline.fuse_lora()
+    pipeline.unload_lora_weights()
+
+
+def _is_hub_id(name: str) -> bool:
+    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
 
 
 def family_of(

@@ -177,6 +177,12 @@ class TextToImage(ABC):
         found = [self.pipeline.components.get(name) for name in names]
         return [tokenizer for tokenizer in found if tokenizer is not None]
 
+    def text_encoders(self) -> list[nn.Module]:
+        """Return the pipeline's text encoders."""
+        names = ("text_encoder", "text_encoder_2", "text_encoder_3")
+        found = [self.pipeline.components.get(name) for name in names]
+        return [encoder for encoder in found if encoder is not None]
+
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """Return latents (N, C, h, w), the posterior's mean, of images (N, 3, H, W)."""
