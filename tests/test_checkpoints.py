@@ -134,6 +134,6 @@ def test_a_lora_is_added_to_the_weights_it_names(folder, lora, pipeline):
 
 
 def test_a_lora_that_is_not_there_is_one_sentence(folder, tmp_path):
+    loading = Loading(lora=[str(tmp_path / "gone")])
     with pytest.raises(ValueError, match="There is no LoRA at"):
-        loading = Loading(lora=[str(tmp_path / "gone")])
         TextToImage.load(str(folder), loading=loading)

@@ -251,7 +251,7 @@ def test_bad_settings_are_refused_before_anything_is_loaded(settings, message):
 
 
 def by_hand(model, generations, *, guide, p, w, lr, clip, noise_scale, updates):
-    """METHOD.md, section 4, with autograd through a plain loop; guide, 1 crop."""
+    """The paper's algorithm 1, with autograd through a plain loop; guide, 1 crop."""
     cond = model.conditioning([g.prompt for g in generations], [""] * len(generations))
     draw = pairs.draw([g.seed for g in generations], (4, 8, 8))
     z, m = torch.stack((draw, draw)), torch.zeros(2, *draw.shape)
@@ -301,7 +301,7 @@ def by_hand(model, generations, *, guide, p, w, lr, clip, noise_scale, updates):
     return z
 
 
-def test_two_updates_are_section_4_of_the_method(fit, model):
+def test_two_updates_are_the_papers_algorithm(fit, model):
     from functools import partial
 
     from doodl.optimizer import LatentSGD

@@ -1,4 +1,4 @@
-"""LatentSGD against torch.optim.SGD and against the update as METHOD states it."""
+"""LatentSGD against torch.optim.SGD and against the update as the paper has it."""
 
 import copy
 
@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from doodl import latents as pairs
+from doodl.callbacks import Multicrop
 from doodl.optimizer import LatentSGD
 
 SHAPE = (2, 3, 4, 5, 5)
@@ -104,7 +105,7 @@ def test_renormalizing_alone_returns_to_the_norm_of_the_draw(pair, gradients):
 
 
 def by_hand(z, gradients, seeds, *, lr, momentum, clip, noise_scale):
-    """METHOD.md, section 4: the whole update, one latent element list at a time."""
+    """The paper's algorithm 1, one generation's norm at a time."""
     x, y = z
     radius = [
         (x[i].square().sum().sqrt(), y[i].square().sum().sqrt()) for i in range(3)
@@ -136,6 +137,37 @@ def test_several_updates_are_the_papers_algorithm(pair, gradients, twice):
     ours = descend(*start(pair, **values), gradients)
     expected = by_hand(pair, gradients, SEEDS, **values)
     assert torch.allclose(ours, expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "min"])
+def test_the_released_codes_update_is_ours(reduction, pair, generator):
+    """Its loss is the sum over the pair of the least or mean crop, its step halved."""
+    crops = torch.randn((4, *SHAPE[2:]), generator=generator, dtype=torch.float64)
+
+    def looks(latent):  # (3, 4): a generation's losses by crop
+        return (latent[:, None] - crops).square().mean(dim=(2, 3, 4))
+
+    def reduced(latent):
+        found = looks(latent)
+        return found.amin(dim=1) if reduction == "min" else found.mean(dim=1)
+
+    # The released code: x and y apart, -1/2 the gradient of the sum, mean, clip.
+    x, y = (latent.clone().requires_grad_() for latent in pair)
+    (reduced(x).sum() + reduced(y).sum()).backward()
+    step = (-0.5 * x.grad - 0.5 * y.grad) / 2
+    step = step.clamp(-1e-3, 1e-3)
+    mean = (x.detach() + step + y.detach() + step) / 2
+    expected = []
+    for before in pair:
+        radius = before.flatten(1).norm(dim=1) / mean.flatten(1).norm(dim=1)
+        expected.append(mean * radius[:, None, None, None])
+
+    multicrop = Multicrop(reduction=reduction)
+    latents, optimizer = start(pair, lr=1.0, clip=1e-3, noise_scale=0.0)
+    losses = multicrop.reduce(looks(latents.flatten(0, 1))).unflatten(0, (2, 3))
+    losses.mean(dim=0).sum().backward()
+    optimizer.step()
+    torch.testing.assert_close(latents.detach(), torch.stack(expected))
 
 
 def test_the_papers_values_are_the_defaults(pair, gradients):
