@@ -6,6 +6,7 @@ from .image_logger import ImageLogger
 from .multicrop import Multicrop
 from .progress import Progress
 from .results import Results
+from .safety_checker import SafetyChecker
 
 __all__ = [
     "Animation",
@@ -14,4 +15,5 @@ __all__ = [
     "Multicrop",
     "Progress",
     "Results",
+    "SafetyChecker",
 ]
