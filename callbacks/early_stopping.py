@@ -50,7 +50,7 @@ class EarlyStopping(Callback):
 
     @override
     def setup(self, trainer: Trainer, pl_module: GuidedGeneration, stage: str) -> None:
-        if self.monitor == "judge" and pl_module.held["judge"] is None:
+        if self.monitor == "judge" and pl_module.parts.judge is None:
             raise ValueError(
                 "early_stopping.monitor is 'judge', but there is no judge; "
                 "set model.judge."

@@ -81,7 +81,9 @@ def test_no_argument_is_the_shapes_demo(printed):
     _, config = printed("fit")
     demo = yaml.safe_load((CONFIGS / "shapes.yaml").read_text())
     assert config["model"]["pretrained"] == "shapes"
-    assert config["model"]["guide"]["init_args"]["model"] == "shapes/guide"
+    guides = config["model"]["guide"]["init_args"]["guides"]
+    models = [guide["init_args"]["model"] for guide in guides]
+    assert models == ["shapes/guide", "shapes/guide_b", "shapes/guide_c"]
     for key in ("num_steps", "num_updates", "mixing", "guidance_scale"):
         assert config["model"][key] == demo["model"][key]
     assert config["data"]["prompts"] == demo["data"]["prompts"]
@@ -319,7 +321,7 @@ def test_predict_with_a_baseline(empty):
 
 
 def test_a_wide_gap_is_one_sentence(empty, capsys, monkeypatch):
-    monkeypatch.setattr("doodl.generation.CORRUPT_GAP", 1e-9)
+    monkeypatch.setattr("doodl.guards.CORRUPT_GAP", 1e-9)
     cli.main(["predict", *TINY])
     err = capsys.readouterr().err
     said = [line for line in err.splitlines() if line.startswith("doodl: The two")]

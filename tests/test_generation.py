@@ -10,7 +10,8 @@ from torch import nn
 
 from doodl import latents as pairs
 from doodl.data import Generation, PromptsAndSeeds
-from doodl.generation import CORRUPT_GAP, GuidedGeneration
+from doodl.generation import GuidedGeneration
+from doodl.guards import CORRUPT_GAP
 from doodl.guides import Guide, Symmetry
 from doodl.images import to_pixels
 
@@ -329,7 +330,7 @@ def test_two_updates_are_the_papers_algorithm(fit, model):
 
 
 def test_a_wide_gap_is_warned_about_once_by_name(fit, monkeypatch):
-    monkeypatch.setattr("doodl.generation.CORRUPT_GAP", 1e-6)
+    monkeypatch.setattr("doodl.guards.CORRUPT_GAP", 1e-6)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         module = fit(mixing=0.9, num_steps=2, seeds=(0, 1), batch_size=2)

@@ -26,7 +26,7 @@ from typing_extensions import override
 from doodl.callbacks import EarlyStopping, ImageLogger, Multicrop, Progress, Results
 from doodl.data import PromptsAndSeeds
 from doodl.generation import GuidedGeneration
-from doodl.precision import NetworkPrecision
+from doodl.precision import NetworkPrecision, weights_of
 from doodl.strategy import independent
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -102,7 +102,9 @@ class DoodlCLI(LightningCLI):
         results = self._get(self.config_init, "results")
         results.archive.check({"command": subcommand, **results.settings})
         self.model.archive = results.archive
-        cost.report(cost.dry_run(self.model, self.datamodule, self.trainer))
+        trainer = self.trainer
+        where = trainer.strategy.root_device, weights_of(trainer), trainer.world_size
+        cost.report(cost.dry_run(self.model, self.datamodule, *where))
 
     def settings(self) -> dict[str, Any]:
         """Return what changes an image or its scores, of all that was configured."""

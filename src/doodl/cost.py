@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
-from lightning import Trainer
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -16,7 +15,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from doodl.data import Generation, PromptsAndSeeds
 from doodl.generation import GuidedGeneration
-from doodl.precision import weights_of
 from doodl.pretrained.outline import fill, outline
 from doodl.sampling import memory
 from doodl.sampling.adjoints import BudgetAdjoint, DirectAdjoint
@@ -158,18 +156,30 @@ class Cost:
         return table
 
 
-def dry_run(module: GuidedGeneration, data: PromptsAndSeeds, trainer: Trainer) -> Cost:
+def dry_run(
+    module: GuidedGeneration,
+    data: PromptsAndSeeds,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    processes: int = 1,
+) -> Cost:
     """Check all that a job is given, and return what it will cost.
 
     Configurations and tokenizers are read, and one call of the network is timed with
     weights made up on the spot.
 
+    Args:
+        module: with its archive, if there is one.
+        data: what is to be made.
+        device: of the networks.
+        dtype: of the networks.
+        processes: that share the job.
+
     Raises:
         ValueError: what the job would refuse, and a network without room.
     """
-    module.check(data.generations)
-    device = trainer.strategy.root_device
-    model = outline(module.pretrained, weights_of(trainer), module.loading)
+    module.parts.check(data.generations)
+    model = outline(module.pretrained, dtype, module.loading)
     module.adopt(model)
     told = _told(module, data.generations)
     weights = sum(
@@ -204,7 +214,7 @@ def dry_run(module: GuidedGeneration, data: PromptsAndSeeds, trainer: Trainer) -
         else Call()
         for some in (guided, plain)
     ]
-    pair = torch.stack((latent,) * module.held["method"].latents)
+    pair = torch.stack((latent,) * module.parts.method.latents)
     height, width = (side * model.factor for side in module.shape[1:])
     size = pair.numel() * pair.element_size()
     return Cost(
@@ -220,7 +230,7 @@ def dry_run(module: GuidedGeneration, data: PromptsAndSeeds, trainer: Trainer) -
         weights=weights,
         pair=size,
         disk=9 * height * width + 2 * size // batch + METRICS * module.num_updates,
-        processes=trainer.world_size,
+        processes=processes,
     )
 
 
@@ -255,7 +265,7 @@ def _conditioning(told: Conditioning, batch: int, device: torch.device) -> Condi
 
 def _repeats(module: GuidedGeneration, graph: int, calls: int, free: int) -> float:
     """Return how much of a chain the module's adjoint calls a second time."""
-    adjoint = module.held["adjoint"]
+    adjoint = module.parts.adjoint
     if isinstance(adjoint, DirectAdjoint):
         return 0.0
     if isinstance(adjoint, BudgetAdjoint):

@@ -3,52 +3,36 @@
 from __future__ import annotations
 
 import itertools
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal
 
 import torch
 from lightning import Callback, LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from doodl import guards
 from doodl import latents as pairs
 from doodl.archive import Archive
 from doodl.data import Generation, PromptsAndSeeds
 from doodl.dealing import count_alone, deal
 from doodl.editing import Edit
 from doodl.execution import Execution
-from doodl.guides.base import Guide, freeze, repeat
+from doodl.guides.base import Guide
 from doodl.guides.views import FullFrame, Verdict, Views
 from doodl.images import to_pixels
 from doodl.optimizer import LatentSGD
+from doodl.parts import Baseline, Parts
 from doodl.precision import refuse_gradient_settings, weights_of
 from doodl.pretrained import Loading, TextToImage, check_source
-from doodl.sampling.adjoints import (
-    Adjoint,
-    BudgetAdjoint,
-    CheckpointAdjoint,
-    ReversibleAdjoint,
-)
+from doodl.sampling.adjoints import Adjoint, CheckpointAdjoint, ReversibleAdjoint
 from doodl.sampling.ddim import DDIM
 from doodl.sampling.denoiser import Conditioning, GuidedDenoiser
 from doodl.sampling.edict import EDICT
-from doodl.sampling.memory import is_out_of_memory
 from doodl.sampling.sampler import Method, Sampler
+from doodl.scoring import crop_losses, scores
 from doodl.trajectory import Rendering, Trajectory
-
-REVERSING = (ReversibleAdjoint, BudgetAdjoint)
-"""Adjoints that undo the chain's moves."""
-CORRUPT_GAP = 0.25
-"""A mean distance of the final latents, in standard deviations, that shows."""
-
-
-class Baseline(Protocol):
-    """Something that samples a batch of generations in another way."""
-
-    def __call__(self, module: GuidedGeneration) -> None:
-        """Sample `module.trajectory.generations` and record their images."""
 
 
 @torch.no_grad()
@@ -132,15 +116,16 @@ class GuidedGeneration(LightningModule):
                 f"Expected num_steps between 1 and 1000, received {num_steps}."
             )
         method = method or EDICT(mixing)
-        adjoint = adjoint or (
-            ReversibleAdjoint() if method.reversible else CheckpointAdjoint()
+        default = ReversibleAdjoint if method.reversible else CheckpointAdjoint
+        self.parts = Parts(
+            guide=guide,
+            judge=judge,
+            verdict=verdict,
+            baseline=baseline or original,
+            edit=edit,
+            method=method,
+            adjoint=adjoint or default(),
         )
-        if not method.reversible and isinstance(adjoint, REVERSING):
-            raise ValueError(
-                f"Expected the adjoint CheckpointAdjoint or DirectAdjoint, since "
-                f"{type(method).__name__} cannot be reversed, received "
-                f"{type(adjoint).__name__}."
-            )
         check_source(pretrained, loading)
         self.pretrained, self.num_updates = pretrained, num_updates
         self.loading = loading
@@ -156,20 +141,10 @@ class GuidedGeneration(LightningModule):
                 "makes another one; set model.optimizer.init_args.average_pair false."
             )
         self.start = 0 if edit is None else edit.start(num_steps)
-        # A dict's values are not registered: no parameters, no state.
-        self.held: dict[str, Any] = {
-            "guide": guide,
-            "judge": judge,
-            "verdict": verdict,
-            "baseline": baseline or original,
-            "edit": edit,
-            "method": method,
-            "adjoint": adjoint,
-        }
         self.guidance_scale = guidance_scale
         self.guidance_interval = guidance_interval
         self.execution = execution or Execution()
-        self._denoiser(self._predict)  # refuses a bad scale or interval early
+        GuidedDenoiser(lambda z: z, guidance_scale, None, guidance_interval)  # may too
         self.views: Views = FullFrame()
         self.latents = nn.Parameter(torch.empty(method.latents, 0, 1, 1, 1))
         self.trajectory = Trajectory([])
@@ -179,16 +154,11 @@ class GuidedGeneration(LightningModule):
         self.first_update = 0
         self.saved: dict[str, Any] = {}
         self.diagnostics: dict[str, Tensor] = {}
-        self._warned = False
+        self.warned = False
 
     def settings(self) -> dict[str, Any]:
         """Return what changes an image, as far as the module knows it by value."""
         optimizer = self.make_optimizer([torch.zeros(2, 0, 1, 1, 1)])
-        kinds = {
-            name: f"{type(self.held[name]).__module__}.{type(self.held[name]).__name__}"
-            for name in ("guide", "baseline", "edit", "method")
-            if hasattr(type(self.held[name]), "__name__")
-        }
         return {
             "pretrained": self.pretrained,
             "loading": self.loading and vars(self.loading),
@@ -201,69 +171,52 @@ class GuidedGeneration(LightningModule):
             "height": self.height,
             "width": self.width,
             "optimizer": optimizer.defaults,
-            **kinds,
+            **self.parts.kinds(),
         }
 
-    # What is held -----------------------------------------------------------------
+    # The work of this process -----------------------------------------------------
 
     @property
     def guide(self) -> Guide:
         """The guide, whose loss is minimised."""
-        return self.held["guide"]
+        return self.parts.guide
 
     @property
     def model(self) -> TextToImage:
         """The frozen text-to-image model, loaded by `setup`."""
-        return self.held["model"]
+        return self.parts.model
 
     @property
     def sampler(self) -> Sampler:
         """The chain from the latent pair to the final pair."""
-        return self.held["sampler"]
+        return self.parts.sampler
 
     def setup(self, stage: str) -> None:
         """Plan the work of this process and load the networks onto its device."""
         refuse_gradient_settings(self.trainer)
-        self._warned = False
+        self.warned = False
         self._plan()
         if stage == "fit":
             self.trainer.fit_loop.max_epochs = len(self.batches)
-        if self.batches and "model" not in self.held:
-            self._load(self.trainer.strategy.root_device)
+        if self.batches and not self.parts.loaded:
+            device, dtype = self.trainer.strategy.root_device, weights_of(self.trainer)
+            model = TextToImage.load(self.pretrained, device, dtype, self.loading)
+            self.execution.prepare(model)
+            self.adopt(model)
+            self.parts.load(device)
 
     def _plan(self) -> None:
         """Refuse what cannot be made and take the first batch of this process."""
         data: PromptsAndSeeds = self.trainer.datamodule  # type: ignore[attr-defined]
-        self.check(data.generations)
+        self.parts.check(data.generations)
         count = getattr(self.trainer.strategy, "count", count_alone)()
         remaining = self.archive.remaining if self.archive else list
         self.batches, self._dealt = [], deal(data.batches(), count, remaining)
         self.take()
 
-    def check(self, generations: Sequence[Generation]) -> None:
-        """Refuse generations that guide, judge or edit cannot work on.
-
-        Raises:
-            ValueError: naming what they lack.
-        """
-        for name in ("guide", "judge", "edit"):
-            if self.held[name] is not None:
-                self.held[name].check(generations)
-
     def take(self) -> None:
         """Add the next batch, if there is one, to those of this process."""
         self.batches += itertools.islice(self._dealt, 1)
-
-    def _load(self, device: torch.device) -> None:
-        dtype = weights_of(self.trainer)
-        model = TextToImage.load(self.pretrained, device, dtype, self.loading)
-        self.execution.prepare(model)
-        self.adopt(model)
-        for name in ("guide", "judge", "verdict"):
-            if self.held[name] is not None:
-                self.held[name].load(device)
-            if isinstance(self.held[name], nn.Module):
-                freeze(self.held[name])
 
     def adopt(self, model: TextToImage) -> None:
         """Build the chain of a model.
@@ -271,20 +224,32 @@ class GuidedGeneration(LightningModule):
         Raises:
             ValueError: the method does not work with it, or the image's size.
         """
-        if self.held["method"].latents > 1 and model.few_steps(self.num_steps):
+        method = self.parts.method
+        if method.latents > 1 and model.few_steps(self.num_steps):
             raise ValueError(
                 f"Expected the method DDIM for '{self.pretrained}', a model that jumps "
-                f"in few steps, received {type(self.held['method']).__name__} with "
-                f"num_steps {self.num_steps}: its second call would see a nearly clean "
-                "latent at a noisy timestep; set model.method doodl.sampling.ddim.DDIM."
+                f"in few steps, received {type(method).__name__} with num_steps "
+                f"{self.num_steps}: its second call would see a nearly clean latent at "
+                "a noisy timestep; set model.method doodl.sampling.ddim.DDIM."
             )
-        self.held["model"] = model
         self.shape = model.latent_shape(self.height, self.width)
-        self.held["sampler"] = Sampler(
+        denoiser = GuidedDenoiser(
+            model.network,
+            1.0 if model.embeds_guidance else self.guidance_scale,
+            model.dtype,
+            self.guidance_interval,
+        )
+        self.parts.model, self.parts.sampler = model, self._chain(model, denoiser)
+
+    def _chain(
+        self, model: TextToImage, denoiser: GuidedDenoiser, method: Method | None = None
+    ) -> Sampler:
+        """Return the model's chain, of the module's own method by default."""
+        return Sampler(
             model.schedule(self.shape),
-            self._denoiser(model.network, model.dtype, embedded=model.embeds_guidance),
-            method=self.held["method"],
-            adjoint=self.held["adjoint"],
+            denoiser,
+            method=method or self.parts.method,
+            adjoint=self.parts.adjoint,
             num_steps=self.num_steps,
         )
 
@@ -303,20 +268,18 @@ class GuidedGeneration(LightningModule):
         self.latents.data = self._initial(generations).to(self.device)
         self.latents.grad = None
         self.targets = {
-            name: self.held[name].prepare(generations)
-            for name in ("guide", "judge")
-            if self.held[name] is not None
+            name: guide.prepare(generations)
+            for name, guide in self.parts.watchers.items()
         }
 
     def _initial(self, generations: Sequence[Generation]) -> Tensor:
         """Return the pairs to begin with (2, B, C, h, w)."""
-        edit: Edit | None = self.held["edit"]
-        if edit is not None:
-            return edit.invert(self, generations)
+        if self.parts.edit is not None:
+            return self.parts.edit.invert(self, generations)
         # The two latents start as copies of one draw.
         seeds = [g.seed for g in generations]
         initial = pairs.draw(seeds, self.shape, self.latents_dtype)
-        return torch.stack((initial,) * self.held["method"].latents)
+        return torch.stack((initial,) * self.parts.method.latents)
 
     def on_train_epoch_start(self) -> None:
         """Begin the next batch and clear the optimiser's state."""
@@ -379,7 +342,6 @@ class GuidedGeneration(LightningModule):
         pixels = self.decode(final)
         self.look(batch, final, pixels[0])
         losses = self.losses(pixels, batch)
-        self.diagnostics["loss"] = losses.detach()
         return losses.sum()
 
     def losses(self, pixels: Tensor, update: int) -> Tensor:
@@ -395,26 +357,21 @@ class GuidedGeneration(LightningModule):
             for k in range(pair)
             for g in self.trajectory.generations
         ]
-        crops = self.views(pixels.flatten(0, 1), self.guide.input_size, generators)
-        count = crops.shape[1]
         targets = {
             name: target.repeat(pair, *[1] * (target.dim() - 1))
             for name, target in self.targets["guide"].items()
         }
-
-        def score(crops: Tensor, *values: Tensor) -> Tensor:
-            named = repeat(dict(zip(targets, values, strict=True)), count)
-            whole = self.guide(crops.flatten(0, 1), named)
-            losses = [whole, *self.guide.losses.values()]
-            split = [part.unflatten(0, (-1, count)) for part in losses]
-            return torch.stack([self.views.reduce(part) for part in split], dim=1)
-
-        size = pixels[0, 0, 0].numel()
-        rows = self.execution.each(score, crops, *targets.values(), pixels=size)
-        losses = rows.unflatten(0, (pair, batch)).mean(dim=0).unbind(dim=1)
-        for name, part in zip(self.guide.losses, losses[1:], strict=True):
-            self.diagnostics[f"loss_{name}"] = part.detach()
-        return losses[0]
+        found = crop_losses(
+            self.guide,
+            self.views,
+            pixels.flatten(0, 1),
+            targets,
+            generators,
+            self.execution,
+        )
+        means = {k: v.unflatten(0, (pair, batch)).mean(dim=0) for k, v in found.items()}
+        self.diagnostics |= {name: loss.detach() for name, loss in means.items()}
+        return means["loss"]
 
     @torch.no_grad()
     def look(
@@ -433,27 +390,24 @@ class GuidedGeneration(LightningModule):
             initial: the noise that was denoised, by default the module's pair.
         """
         pixels, final = pixels.detach(), final.detach()
-        whole = FullFrame()
-        scores: dict[str, Tensor] = {}
-        for name, targets in self.targets.items():
-            guide = self.held[name]
-            picture = whole(pixels, guide.input_size, [])[:, 0]
-            scores[name] = guide.score(picture, targets)
-        verdict = self.held["verdict"]
+        found = scores(self.parts.watchers, self.targets, pixels)
+        verdict = self.parts.verdict
         spread = final[0].flatten(1).std(dim=1)
         self.rendering = rendering = Rendering(
             update=update,
             latents=(self.latents if initial is None else initial).detach().clone(),
             pixels=pixels,
             gap=pairs.gap(final[[0, -1]]) / spread,
-            guide=scores["guide"],
-            judge=scores.get("judge"),
+            guide=found["guide"],
+            judge=found.get("judge"),
             verdicts=(
                 verdict.verdicts(pixels, self.trajectory.generations) if verdict else []
             ),
         )
-        self._refuse_non_finite(rendering.guide, "the image's score")
-        self._warn_of_gap(rendering.gap)
+        guards.refuse_non_finite(self.trajectory, rendering.guide, "the image's score")
+        if not self.warned:
+            gap = rendering.gap
+            self.warned = guards.warn_of_gap(gap, self.mixing, self.num_steps)
         self.trajectory.record(rendering)
 
     def on_before_optimizer_step(  # type: ignore[override]
@@ -463,7 +417,8 @@ class GuidedGeneration(LightningModule):
         pair = self.latents.detach()
         gradient = self.latents.grad
         if gradient is not None:
-            self._refuse_non_finite(gradient.sum(dim=(0, 2, 3, 4)), "the gradient")
+            total = gradient.sum(dim=(0, 2, 3, 4))
+            guards.refuse_non_finite(self.trajectory, total, "the gradient")
         optimizer.active = self.trajectory.active().to(self.device)
         if self.rendering is not None:
             self.diagnostics |= {
@@ -503,18 +458,13 @@ class GuidedGeneration(LightningModule):
     def predict_step(self, batch: list[Generation], batch_idx: int) -> Trajectory:
         """Sample a batch of generations without optimising it."""
         self.begin(batch)
-        self.held["baseline"](self)
+        self.parts.baseline(self)
         return self.trajectory
 
     @torch.no_grad()
     def record_ddim(self, latents: Tensor, update: int) -> None:
         """Record diffusers' own DDIM images of single latents (1, B, C, h, w)."""
-        chain = Sampler(
-            self.model.schedule(self.shape),
-            self.sampler.denoiser,
-            method=DDIM(),
-            num_steps=self.num_steps,
-        )
+        chain = self._chain(self.model, self.sampler.denoiser, DDIM())
         latents = latents.to(self.device)
         final = chain.sample(latents, self.conditioning, start=self.start)
         self.look(update, final, self.decode(final)[0], latents)
@@ -544,57 +494,8 @@ class GuidedGeneration(LightningModule):
         )
         return to_pixels(images).unflatten(0, final.shape[:2])
 
-    def _reversible(self) -> bool:
-        return isinstance(self.held["adjoint"], REVERSING)
-
     def _optimizer(self) -> LatentSGD:
         return self.optimizers(use_pl_optimizer=False)  # type: ignore[return-value]
 
-    def _denoiser(
-        self,
-        network: Callable[..., Tensor],
-        dtype: torch.dtype | None = None,
-        *,
-        embedded: bool = False,
-    ) -> GuidedDenoiser:
-        """Return the guided network; one told the scale needs no second prediction."""
-        scale = 1.0 if embedded else self.guidance_scale
-        return GuidedDenoiser(network, scale, dtype, self.guidance_interval)
-
-    def _predict(self, z: Tensor, timestep: Tensor, **conditioning: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def _warn_of_gap(self, gap: Tensor) -> None:
-        """Say once that the two latents of a pair have drifted apart."""
-        widest = gap.max().item()
-        if widest > CORRUPT_GAP and not self._warned:
-            self._warned = True
-            warnings.warn(
-                f"The two latents of a pair end {widest:.2f} standard deviations "
-                f"apart, which corrupts the image: mixing {self.mixing:g} is too much "
-                f"for num_steps {self.num_steps}; lower mixing or take more steps.",
-                stacklevel=2,
-            )
-
-    @contextmanager
-    def _memory(self) -> Iterator[None]:
-        """Record the whole batch as failed when memory runs out, and go on."""
-        try:
-            yield
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            count = len(self.trajectory)
-            smaller = f"data.batch_size {count // 2}" if count > 1 else "smaller images"
-            adjoint = "" if self._reversible() else " or the adjoint ReversibleAdjoint"
-            for i in range(count):
-                if not self.trajectory.ended(i):
-                    self.trajectory.failures[i] = (
-                        f"out of memory; try {smaller}{adjoint}"
-                    )
-
-    def _refuse_non_finite(self, values: Tensor, what: str) -> None:
-        """Record generations whose value is NaN or infinite as failed."""
-        for i, finite in enumerate(values.isfinite().tolist()):
-            if not finite and not self.trajectory.ended(i):
-                self.trajectory.failures[i] = f"{what} is not finite"
+    def _memory(self) -> AbstractContextManager[None]:
+        return guards.out_of_memory(self.trajectory, reverses=self.parts.reverses)

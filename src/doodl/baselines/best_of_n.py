@@ -38,7 +38,7 @@ class BestOfN:
         """Record N samples of every generation of the module's batch."""
         generations = module.trajectory.generations
         seeds = [g.seed for g in generations]
-        edit = module.held["edit"]
+        edit = module.parts.edit
         for number in range(self.samples):
             noise = pairs.draw(seeds, module.shape)
             if number:

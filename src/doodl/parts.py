@@ -1,0 +1,116 @@
+"""What generations are made with: frozen objects that the module holds, not owns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import nn
+
+from doodl.data import Generation
+from doodl.editing import Edit
+from doodl.guides.base import Guide, freeze
+from doodl.guides.views import Verdict
+from doodl.pretrained import TextToImage
+from doodl.sampling.adjoints import Adjoint, BudgetAdjoint, ReversibleAdjoint
+from doodl.sampling.sampler import Method, Sampler
+
+if TYPE_CHECKING:
+    from doodl.generation import GuidedGeneration
+
+REVERSING = (ReversibleAdjoint, BudgetAdjoint)
+"""Adjoints that undo the chain's moves."""
+
+
+class Baseline(Protocol):
+    """Something that samples a batch of generations in another way."""
+
+    def __call__(self, module: GuidedGeneration) -> None:
+        """Sample `module.trajectory.generations` and record their images."""
+
+
+@dataclass
+class Parts:
+    """Networks and choices; a plain object, so that none becomes a parameter.
+
+    Args:
+        guide: the loss.
+        judge: a guide that only watches.
+        verdict: says whether an image is what was asked for.
+        baseline: what `predict` does.
+        edit: begins with pictures instead of noise.
+        method: what makes a step.
+        adjoint: how the gradient is taken through the chain.
+
+    Attributes:
+        model: the frozen text-to-image model, once it is loaded.
+        sampler: its chain, from the latent pair to the final pair.
+
+    Raises:
+        ValueError: an adjoint that undoes moves with a method that cannot.
+    """
+
+    guide: Guide
+    judge: Guide | None
+    verdict: Verdict | None
+    baseline: Baseline
+    edit: Edit | None
+    method: Method
+    adjoint: Adjoint
+    model: TextToImage = field(init=False)
+    sampler: Sampler = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what does not go together."""
+        if not self.method.reversible and self.reverses:
+            raise ValueError(
+                f"Expected the adjoint CheckpointAdjoint or DirectAdjoint, since "
+                f"{type(self.method).__name__} cannot be reversed, received "
+                f"{type(self.adjoint).__name__}."
+            )
+
+    @property
+    def reverses(self) -> bool:
+        """Whether the adjoint undoes the chain's moves."""
+        return isinstance(self.adjoint, REVERSING)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the networks are there."""
+        return hasattr(self, "model")
+
+    @property
+    def watchers(self) -> dict[str, Guide]:
+        """Guide and judge by name, as far as there are such."""
+        both = {"guide": self.guide, "judge": self.judge}
+        return {name: guide for name, guide in both.items() if guide is not None}
+
+    def kinds(self) -> dict[str, str]:
+        """Return the classes of what changes an image, by name."""
+        named = {name: getattr(self, name) for name in ("guide", "baseline", "edit")}
+        named["method"] = self.method
+        return {
+            name: f"{type(part).__module__}.{type(part).__name__}"
+            for name, part in named.items()
+        }
+
+    def check(self, generations: Sequence[Generation]) -> None:
+        """Refuse generations that guide, judge or edit cannot work on.
+
+        Raises:
+            ValueError: naming what they lack.
+        """
+        for part in (*self.watchers.values(), self.edit):
+            if part is not None:
+                part.check(generations)
+
+    def load(self, device: torch.device) -> None:
+        """Load the networks that look at pictures, frozen, onto a device."""
+        looking: list[Any] = [*self.watchers.values(), self.verdict]
+        for part in looking:
+            if part is not None:
+                part.load(device)
+            if isinstance(part, nn.Module):
+                freeze(part)
