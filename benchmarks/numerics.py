@@ -5,8 +5,10 @@
 For several T and p, precisions of the networks and of the latents, and adjoints:
 `round trip`, the largest error of sampling an inverted chain's start, relative to the
 latents' spread; `gradient`, the relative error of an update's gradient against that of
-networks and latents in float64. `safe` is a gradient error below 1% with networks in
-float32; those in 16 bits have errors of their own, which the direct adjoint shows too.
+networks and latents in float64, and the share of its numbers that underflow to 0.
+`safe` is a gradient error below 1%. Networks in 16 bits have errors of their own, which
+the checkpoint adjoint shows too, whatever the latents: they are run with the first
+precision of `--latents` only.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from workload import Networks, Workload, load
 
 from doodl.sampling.adjoints import Adjoint, CheckpointAdjoint, ReversibleAdjoint
 
-CHAINS = ((10, 0.6), (20, 0.75), (50, 0.93), (100, 0.93), (100, 0.97))
+CHAINS = ((10, 0.6), (20, 0.75), (50, 0.93), (100, 0.97))
 ADJOINTS: dict[str, Adjoint] = {
     "checkpoint": CheckpointAdjoint(),
     "reversible": ReversibleAdjoint(),
@@ -58,21 +60,33 @@ def main() -> None:
     for steps, mixing in CHAINS:  # checkpoint has the bits of the direct gradient
         chain = steps, mixing, torch.float64
         references[steps, mixing] = gradient(exact, CheckpointAdjoint(), *chain)[0]
-    columns = ("T", "p", "latents", "adjoint", "round trip", "gradient", "safe")
+    columns = (
+        "T",
+        "p",
+        "latents",
+        "adjoint",
+        "round trip",
+        "gradient",
+        "zeros",
+        "safe",
+    )
     print(f"{'networks':10}" + "".join(f"{column:>12}" for column in columns))
     for network in known.networks:
         networks = load(known.model, known.device, getattr(torch, network))
         for steps, mixing in CHAINS:
             reference = references[steps, mixing]
-            for latents in known.latents:
+            for latents in known.latents[: None if network == "float32" else 1]:
                 for name, adjoint in ADJOINTS.items():
                     dtype = getattr(torch, latents)
                     found, trip = gradient(networks, adjoint, steps, mixing, dtype)
                     error = ((found - reference).norm() / reference.norm()).item()
+                    zeros = (found == 0).double().mean().item()
                     safe = "yes" if error < 0.01 else "no"
                     print(
                         f"{network:10}{steps:12d}{mixing:12.2f}{latents:>12}"
-                        f"{name:>12}{trip.item():12.1e}{error:12.1e}{safe:>12}"
+                        f"{name:>12}{trip.item():12.1e}{error:12.1e}{zeros:12.4f}"
+                        f"{safe:>12}",
+                        flush=True,
                     )
 
 

@@ -55,7 +55,7 @@ class Calls:
 
         def image() -> object:
             final = work.latents.detach().flatten(0, 1).requires_grad_()
-            return torch.autograd.grad(work.look(work.decode(final)), final)
+            return torch.autograd.grad(work.look(final).sum(), final)
 
         self.forward, self.both = seconds(forward), seconds(both)
         self.image = seconds(image)

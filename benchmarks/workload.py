@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from doodl import latents as pairs
+from doodl.execution import Execution
 from doodl.guides import cutouts
 from doodl.guides.clip import spherical_distance
 from doodl.images import to_pixels
@@ -29,8 +29,6 @@ STABLE_DIFFUSION = {
     "steps_offset": 1,
     "set_alpha_to_one": False,
 }
-LARGE = 512 * 512
-"""Pixels from which decoder and guide take one image at a time."""
 
 
 @dataclass
@@ -185,31 +183,28 @@ class Workload:
 
     def loss(self, final: Tensor) -> Tensor:
         """Decode the pair, look at 16 crops of each image, and sum the losses."""
-        return self.look(self.decode(final.flatten(0, 1)))
+        return self.look(final.flatten(0, 1)).sum()
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Return pixels (2B, 3, H, W)."""
-        return to_pixels(self._each(self.networks.decode, latents))
-
-    def look(self, pixels: Tensor) -> Tensor:
-        """Return the summed loss of all images' crops."""
-        generators = [pairs.stream(k, "crops", 0) for k in range(len(pixels))]
-        crops = cutouts.cutout(
-            pixels,
-            self.networks.clip_size,
-            generators,
-            cutout_size=self.networks.cutout_size,
-        )
-        return self._each(self.distances, crops).sum()
-
-    def distances(self, crops: Tensor) -> Tensor:
-        """Return each image's loss (N,) of its crops (N, 16, 3, s, s)."""
-        normalised = (crops.flatten(0, 1) - 0.5) / 0.27
-        features = self.networks.clip.encode_image(normalised.to(self.dtype)).float()
-        features = normalize(features, dim=1)
-        return spherical_distance(features, self.target).unflatten(0, (-1, 16)).mean(1)
-
-    def _each(self, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    def look(self, latents: Tensor) -> Tensor:
+        """Return each image's loss (2B,), as the module does: one by one if large."""
         _, rows, columns = self.networks.shape
-        large = 64 * rows * columns >= LARGE
-        return one_by_one(function, inputs) if large else function(inputs)
+        index = torch.arange(len(latents))
+        inputs = latents, index
+        if Execution().apart(latents.device, 64 * rows * columns):
+            return one_by_one(self.distances, *inputs)[0]
+        return self.distances(*inputs)[0]
+
+    def distances(self, latents: Tensor, index: Tensor) -> tuple[Tensor]:
+        """Return the losses (N,) of some images' latents (N, C, h, w)."""
+        networks = self.networks
+        crops = cutouts.cutout(
+            to_pixels(networks.decode(latents)),
+            networks.clip_size,
+            [pairs.stream(k, "crops", 0) for k in index.tolist()],
+            cutout_size=networks.cutout_size,
+        )
+        normalised = (crops.flatten(0, 1) - 0.5) / 0.27
+        features = networks.clip.encode_image(normalised.to(self.dtype)).float()
+        features = normalize(features, dim=1)
+        losses = spherical_distance(features, self.target)
+        return (losses.unflatten(0, (-1, 16)).mean(1),)

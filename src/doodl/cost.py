@@ -63,6 +63,16 @@ class Call:
             memory.graph_bytes(lambda: call(inputs)),
         )
 
+    def times(self, count: int, *, apart: bool) -> Call:
+        """Return the cost of so many calls, one after the other or at once."""
+        return Call(
+            count * self.seconds,
+            count * self.gradient_seconds,
+            count * self.flops,
+            count * self.gradient_flops,
+            self.graph * (1 if apart else count),
+        )
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -225,7 +235,10 @@ def dry_run(
         guided=len(guided),
         plain=len(plain),
         calls=(calls[0], calls[1]),
-        decoder=Call.measure(module.decode, pair),
+        decoder=Call.measure(model.decode, pair[0, :1]).times(
+            pair.shape[0] * batch,
+            apart=module.execution.apart(device, height * width),
+        ),
         repeats=_repeats(module, max(c.graph for c in calls), len(moves), free),
         weights=weights,
         pair=size,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from doodl.one_by_one import one_by_one
+from doodl.one_by_one import Losses, one_by_one
 from doodl.pretrained import TextToImage
 
 LARGE = 512 * 512
@@ -24,9 +24,9 @@ class Execution:
         compile: `torch.compile` denoiser and decoder; the first update takes minutes.
         channels_last: store their weights as NHWC, which convolutions of 16-bit numbers
             on a GPU prefer.
-        image_by_image: decode, and look at, one picture at a time, twice; by default
-            where pictures have 512 x 512 pixels or more, whose decoder would
-            be the peak of memory.
+        image_by_image: decode and look at one picture at a time; by default on a CPU,
+            where a batch is hardly faster, and where pictures have 512 x 512 pixels or
+            more, whose decoder would be the peak of memory.
         offload: keep the text encoders in main memory but for the moment at which a
             batch's prompts are read.
     """
@@ -59,17 +59,23 @@ class Execution:
         for encoder in model.text_encoders():
             encoder.to("cpu")
 
-    def each(
-        self, function: Callable[..., Tensor], *inputs: Tensor, pixels: int
-    ) -> Tensor:
-        """Return a function's result of N pictures, one by one if that saves memory.
+    def losses(
+        self, function: Losses, inputs: Tensor, *others: Tensor, pixels: int
+    ) -> tuple[Tensor, ...]:
+        """Return a function's losses of N pictures, one by one if that saves memory.
 
         Args:
-            function: of tensors with a leading dimension, to one with the same.
-            inputs: with leading dimension N.
+            function: of tensors with leading dimension N.
+            inputs: what the losses are differentiated by.
+            others: further tensors with leading dimension N.
             pixels: height times width of one picture.
         """
-        apart = self.image_by_image
-        if apart is None:
-            apart = pixels >= LARGE
-        return one_by_one(function, *inputs) if apart else function(*inputs)
+        if self.apart(inputs.device, pixels):
+            return one_by_one(function, inputs, *others)
+        return function(inputs, *others)
+
+    def apart(self, device: torch.device, pixels: int) -> bool:
+        """Return whether pictures of a size are taken one by one."""
+        if self.image_by_image is not None:
+            return self.image_by_image
+        return device.type == "cpu" or pixels >= LARGE

@@ -339,39 +339,49 @@ class GuidedGeneration(LightningModule):
         denoiser.
         """
         final = self._sample()
-        pixels = self.decode(final)
+        losses, pixels = self.losses(final, batch)
         self.look(batch, final, pixels[0])
-        losses = self.losses(pixels, batch)
         return losses.sum()
 
-    def losses(self, pixels: Tensor, update: int) -> Tensor:
-        """Return each generation's loss (B,): the mean over its two images.
+    def losses(self, final: Tensor, update: int) -> tuple[Tensor, Tensor]:
+        """Return each generation's loss (B,), the mean over its images, and these.
 
         Args:
-            pixels: (2, B, 3, H, W) in [0, 1].
+            final: (k, B, C, h, w) denoised latents.
             update: seeds the crops, together with the generation.
+
+        Returns:
+            losses (B,); pixels (k, B, 3, H, W) in [0, 1].
         """
-        pair, batch = pixels.shape[:2]
+        shape = final.shape[:2]
         generators = [
             pairs.stream(g.seed, f"crops {k}", update)
-            for k in range(pair)
+            for k in range(shape[0])
             for g in self.trajectory.generations
         ]
         targets = {
-            name: target.repeat(pair, *[1] * (target.dim() - 1))
+            name: target.repeat(shape[0], *[1] * (target.dim() - 1))
             for name, target in self.targets["guide"].items()
         }
-        found = crop_losses(
-            self.guide,
-            self.views,
-            pixels.flatten(0, 1),
-            targets,
-            generators,
-            self.execution,
+
+        def look(latents: Tensor, index: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+            pixels = to_pixels(self.model.decode(latents))
+            named = dict(zip(targets, values, strict=True))
+            streams = [generators[i] for i in index.tolist()]
+            rows = crop_losses(self.guide, self.views, pixels, named, streams)
+            return rows[:, 0], rows.detach(), pixels.detach()
+
+        losses, rows, pixels = self.execution.losses(
+            look,
+            final.flatten(0, 1),
+            torch.arange(len(generators)),
+            *targets.values(),
+            pixels=self._size(final),
         )
-        means = {k: v.unflatten(0, (pair, batch)).mean(dim=0) for k, v in found.items()}
-        self.diagnostics |= {name: loss.detach() for name, loss in means.items()}
-        return means["loss"]
+        names = ("loss", *(f"loss_{name}" for name in self.guide.losses))
+        means = rows.unflatten(0, shape).mean(dim=0).unbind(dim=1)
+        self.diagnostics |= dict(zip(names, means, strict=True))
+        return losses.unflatten(0, shape).mean(dim=0), pixels.unflatten(0, shape)
 
     @torch.no_grad()
     def look(
@@ -488,11 +498,14 @@ class GuidedGeneration(LightningModule):
 
     def decode(self, final: Tensor) -> Tensor:
         """Return pixels (k, B, 3, H, W) in [0, 1] of latents (k, B, C, h, w)."""
-        size = final[0, 0, 0].numel() * self.model.factor**2
-        images = self.execution.each(
-            self.model.decode, final.flatten(0, 1), pixels=size
-        )
-        return to_pixels(images).unflatten(0, final.shape[:2])
+        flat = final.flatten(0, 1)
+        apart = self.execution.apart(final.device, self._size(final))
+        images = [self.model.decode(z) for z in (flat.split(1) if apart else [flat])]
+        return to_pixels(torch.cat(images)).unflatten(0, final.shape[:2])
+
+    def _size(self, final: Tensor) -> int:
+        """Return the pixels of one picture."""
+        return final[0, 0, 0].numel() * self.model.factor**2
 
     def _optimizer(self) -> LatentSGD:
         return self.optimizers(use_pl_optimizer=False)  # type: ignore[return-value]

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from doodl.execution import Execution
 from doodl.guides.base import Guide, repeat
 from doodl.guides.views import FullFrame, Views
 
@@ -18,9 +17,8 @@ def crop_losses(
     pixels: Tensor,
     targets: Mapping[str, Tensor],
     generators: Sequence[torch.Generator],
-    execution: Execution,
-) -> dict[str, Tensor]:
-    """Return each picture's loss (N,), and those of the guide's members, by name.
+) -> Tensor:
+    """Return each picture's loss and those of the guide's members (N, 1 + M).
 
     Args:
         guide: the loss of single pictures.
@@ -28,22 +26,14 @@ def crop_losses(
         pixels: (N, 3, H, W) in [0, 1].
         targets: of the guide, each with leading dimension N.
         generators: one a picture.
-        execution: whether the pictures are taken one by one.
     """
     crops = views(pixels, guide.input_size, generators)
     count = crops.shape[1]
 
-    def score(crops: Tensor, *values: Tensor) -> Tensor:
-        named = repeat(dict(zip(targets, values, strict=True)), count)
-        whole = guide(crops.flatten(0, 1), named)
-        losses = [whole, *guide.losses.values()]
-        split = [part.unflatten(0, (-1, count)) for part in losses]
-        return torch.stack([views.reduce(part) for part in split], dim=1)
-
-    size = pixels[0, 0].numel()
-    rows = execution.each(score, crops, *targets.values(), pixels=size)
-    names = ("loss", *(f"loss_{name}" for name in guide.losses))
-    return dict(zip(names, rows.unbind(dim=1), strict=True))
+    whole = guide(crops.flatten(0, 1), repeat(targets, count))
+    losses = [whole, *guide.losses.values()]
+    split = [part.unflatten(0, (-1, count)) for part in losses]
+    return torch.stack([views.reduce(part) for part in split], dim=1)
 
 
 def scores(

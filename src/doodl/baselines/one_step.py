@@ -57,7 +57,7 @@ class OneStep:
             raw = module.sampler.denoiser(z, step.t, module.conditioning)
             noise, clean = split(step, z, raw, module.sampler.prediction_type)
             blend = step.sigma_t * clean + (1 - step.sigma_t) * z
-            losses = module.losses(module.decode(blend[None]), index)
+            losses, _ = module.losses(blend[None], index)
             (gradient,) = torch.autograd.grad(losses.sum(), z)
         noise = noise.detach() + self.strength * step.sigma_t * gradient
         if step.alpha_t == 0:
