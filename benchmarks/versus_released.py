@@ -4,8 +4,8 @@
 
 The other column does what the released code does, written anew here: conditional and
 unconditional predictions in two calls, nothing frozen (so that every weight's gradient
-is computed), one checkpoint per whole EDICT step, one generation at a time. Same
-weights, same process, same crops.
+is computed), one checkpoint per whole EDICT step, both images of a pair at once, one
+generation at a time. Same weights, same process, same crops.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Released(Workload):
         x, y = self.latents.unbind()
         for index, step in enumerate(self.networks.schedule.steps(steps)):
             x, y = checkpoint(self._step, x, y, step, index, use_reentrant=False)
-        self.loss(torch.stack((x, y))).backward()
+        self.distances(torch.cat((x, y)), torch.arange(2))[0].sum().backward()
 
     def _step(
         self, x: Tensor, y: Tensor, step: Step, index: int
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--model", default="shapes", help="or sd14, or tiny")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     known = parser.parse_args()
