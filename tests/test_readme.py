@@ -1,6 +1,7 @@
 """What the README shows runs as it stands, on the tests' small world."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,20 @@ def test_a_loss_of_ones_own_is_found_by_its_class_path(tmp_path, monkeypatch):
     settings = ["--model.num_steps", "2", "--model.num_updates", "2"]
     main(["fit", "--model.guide", "blue.Blue", *settings, "--data.seeds", "[0]"])
     assert list((tmp_path / "results").glob("*/best.png"))
+
+
+COMMANDS = re.findall(r"^(?:srun |.*`)?(doodl (?:fit|predict)[^`#\n]*)", README, re.M)
+"""The command lines of code blocks and tables."""
+
+
+@pytest.mark.parametrize("command", dict.fromkeys(c.strip() for c in COMMANDS))
+@pytest.mark.usefixtures("shapes")
+def test_every_command_is_understood(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.yaml").write_text("model:\n  num_steps: 10\n")
+    (tmp_path / "blue.py").write_text(next(b for b in BLOCKS if "class Blue" in b))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    arguments = [a for a in shlex.split(command)[1:] if a != "--print_config"]
+    with pytest.raises(SystemExit) as exit_:
+        main([*arguments, "--print_config"])
+    assert exit_.value.code == 0, capsys.readouterr().err

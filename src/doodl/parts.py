@@ -15,7 +15,8 @@ from doodl.guides.base import Guide, freeze
 from doodl.guides.views import Verdict
 from doodl.pretrained import TextToImage
 from doodl.sampling.adjoints import Adjoint, BudgetAdjoint, ReversibleAdjoint
-from doodl.sampling.sampler import Method, Sampler
+from doodl.sampling.method import Method
+from doodl.sampling.sampler import Sampler
 
 if TYPE_CHECKING:
     from doodl.generation import GuidedGeneration

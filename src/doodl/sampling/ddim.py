@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from doodl.sampling.adjoints import State
+from doodl.sampling.method import Method
 from doodl.sampling.schedule import Step
 
 
@@ -42,7 +43,7 @@ class Denoise:
         return (self.a * grads[0],), self.b * grads[0]
 
 
-class DDIM:
+class DDIM(Method):
     """Deterministic sampling of one latent, `latents` of shape (1, B, C, h, w).
 
     References:

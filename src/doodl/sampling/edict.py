@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from doodl.sampling.method import Method
 from doodl.sampling.schedule import Step
 
 Pair = tuple[Tensor, ...]
@@ -83,7 +84,7 @@ class Mixing:
 Move = Coupling | Mixing
 
 
-class EDICT:
+class EDICT(Method):
     """Exact diffusion inversion by coupled transformations.
 
     One denoising step t -> s is two couplings and a mixing,

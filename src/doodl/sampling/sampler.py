@@ -17,6 +17,7 @@ from doodl.sampling.adjoints import (
 )
 from doodl.sampling.denoiser import Conditioning, GuidedDenoiser
 from doodl.sampling.edict import EDICT
+from doodl.sampling.method import Method
 from doodl.sampling.schedule import Step
 
 
@@ -29,21 +30,6 @@ class Steps(Protocol):
 
     def steps(self, num_steps: int) -> list[Step]:
         """Return the steps, noisiest first."""
-
-
-class Method(Protocol):
-    """Turns denoising steps into moves of a chain.
-
-    Attributes:
-        latents: how many latents the chain moves.
-        reversible: whether every move can be undone.
-    """
-
-    latents: int
-    reversible: bool
-
-    def moves(self, steps: Sequence[Step], *, start: int = 0) -> Sequence[Move]:
-        """Return the moves from step `start` on."""
 
 
 class Sampler:
