@@ -4,13 +4,13 @@
 
 The prompts and seeds are drawn apart from those of the demonstration and of
 `applications.py`. One setting is changed at a time from what the packaged configuration
-says; then come strengths of the one-step guidance that it is compared with.
+says; then come strengths of the one-step guidance that it is compared with. Further
+options go to `doodl`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from tasks import APPLICATIONS, PARTIAL, mean, task
@@ -27,9 +27,7 @@ VARIANTS: dict[str, list[str]] = {
     "lr 40": [LR, "40"],
     "lr 320": [LR, "320"],
 }
-GUIDE = {"class_path": "doodl.guides.CLIPText", "init_args": {"model": "shapes/guide"}}
 WORLD: dict[str, list[str]] = {
-    "one guide": ["--model.guide", json.dumps(GUIDE)],
     "guidance 3": ["--model.guidance_scale", "3"],
     "guidance 7.5": ["--model.guidance_scale", "7.5"],
     "T 10, p 0.6": [STEPS, "10", MIXING, "0.6"],
@@ -54,7 +52,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=10)
     parser.add_argument("--folder", type=Path, default=Path("results/sweep"))
     parser.add_argument("--only", nargs="*")
-    known = parser.parse_args()
+    known, further = parser.parse_known_args()
     name, folder = known.application, known.folder / known.application
     chosen = task(name, folder / "data", known.prompts, "1001-1002", seed=1007)
 
@@ -72,7 +70,7 @@ def main() -> None:
     for variant in known.only or runs:
         stage, options = runs[variant]
         place = folder / "".join(c if c.isalnum() else "_" for c in variant)
-        rows = chosen.run(stage, place, options)
+        rows = chosen.run(stage, place, options + further)
         figures = [mean(rows, column) for column in COLUMNS]
         lines.append(f"{variant:18}" + "".join(f"{f:14.3f}" for f in figures))
     print(f"{name:18}" + "".join(f"{column:>14}" for column in COLUMNS))
