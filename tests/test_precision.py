@@ -8,7 +8,8 @@ from doodl.data import PromptsAndSeeds
 from doodl.generation import GuidedGeneration
 from doodl.guides import CLIPText, Symmetry
 from doodl.optimizer import LatentSGD
-from doodl.precision import NetworkPrecision, weights_of
+from doodl.precision import NetworkPrecision, sixteen_bits, weights_of
+from doodl.sampling.adjoints import CheckpointAdjoint, ReversibleAdjoint
 
 QUIET = {
     "accelerator": "cpu",
@@ -54,6 +55,22 @@ def test_the_latents_stay_in_32_bits(precision, optimise):
     assert 0 < moved.abs().max() < 0.05
     assert not torch.equal(module.latents.bfloat16().float(), module.latents)
     assert module.trajectory.failures == [None]
+
+
+@pytest.mark.parametrize(
+    ("precision", "adjoint"),
+    [
+        ("32-true", ReversibleAdjoint),
+        ("64-true", ReversibleAdjoint),
+        ("bf16-true", CheckpointAdjoint),
+        ("16-mixed", CheckpointAdjoint),
+    ],
+)
+def test_networks_of_16_bits_keep_the_chains_states(precision, adjoint):
+    trainer = Trainer(plugins=NetworkPrecision(precision), logger=False)
+    module = GuidedGeneration("shapes", Symmetry())
+    chosen = module.parts.settle(sixteen_bits=sixteen_bits(trainer))
+    assert type(chosen) is adjoint
 
 
 def test_the_pair_may_have_64_bits_around_networks_of_32(optimise):

@@ -190,7 +190,7 @@ def dry_run(
     """
     module.parts.check(data.generations)
     model = outline(module.pretrained, dtype, module.loading)
-    module.adopt(model)
+    module.adopt(model, sixteen_bits=dtype.itemsize == 2)
     told = _told(module, data.generations)
     weights = sum(
         p.numel() * p.element_size()

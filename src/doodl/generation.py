@@ -24,9 +24,9 @@ from doodl.guides.views import FullFrame, Verdict, Views
 from doodl.images import to_pixels
 from doodl.optimizer import LatentSGD
 from doodl.parts import Baseline, Parts
-from doodl.precision import refuse_gradient_settings, weights_of
+from doodl.precision import refuse_gradient_settings, sixteen_bits, weights_of
 from doodl.pretrained import Loading, TextToImage, check_source
-from doodl.sampling.adjoints import Adjoint, CheckpointAdjoint, ReversibleAdjoint
+from doodl.sampling.adjoints import Adjoint
 from doodl.sampling.ddim import DDIM
 from doodl.sampling.denoiser import Conditioning, GuidedDenoiser
 from doodl.sampling.edict import EDICT
@@ -63,7 +63,8 @@ class GuidedGeneration(LightningModule):
         method: what makes a step, by default `EDICT(mixing)`; `DDIM` for models that
             were distilled to a few steps.
         adjoint: how the gradient is taken through the chain, by default the reversible
-            one where the method can be reversed.
+            one where the method can be reversed and networks compute in 32 bits or
+            more, else the one that keeps the chain's states.
         baseline: what `predict` does; by default it samples without optimising.
         edit: begins with pictures instead of noise.
         num_steps: denoising steps T.
@@ -117,7 +118,6 @@ class GuidedGeneration(LightningModule):
                 f"Expected num_steps between 1 and 1000, received {num_steps}."
             )
         method = method or EDICT(mixing)
-        default = ReversibleAdjoint if method.reversible else CheckpointAdjoint
         self.parts = Parts(
             guide=guide,
             judge=judge,
@@ -125,7 +125,7 @@ class GuidedGeneration(LightningModule):
             baseline=baseline or original,
             edit=edit,
             method=method,
-            adjoint=adjoint or default(),
+            adjoint=adjoint,
         )
         check_source(pretrained, loading)
         self.pretrained, self.num_updates = pretrained, num_updates
@@ -203,7 +203,7 @@ class GuidedGeneration(LightningModule):
             device, dtype = self.trainer.strategy.root_device, weights_of(self.trainer)
             model = TextToImage.load(self.pretrained, device, dtype, self.loading)
             self.execution.prepare(model)
-            self.adopt(model)
+            self.adopt(model, sixteen_bits=sixteen_bits(self.trainer))
             self.parts.load(device)
 
     def _plan(self) -> None:
@@ -219,8 +219,12 @@ class GuidedGeneration(LightningModule):
         """Add the next batch, if there is one, to those of this process."""
         self.batches += itertools.islice(self._dealt, 1)
 
-    def adopt(self, model: TextToImage) -> None:
+    def adopt(self, model: TextToImage, *, sixteen_bits: bool = False) -> None:
         """Build the chain of a model.
+
+        Args:
+            model: not necessarily with its weights.
+            sixteen_bits: whether its networks compute in no more.
 
         Raises:
             ValueError: the method does not work with it, or the image's size.
@@ -240,6 +244,7 @@ class GuidedGeneration(LightningModule):
             model.dtype,
             self.guidance_interval,
         )
+        self.parts.settle(sixteen_bits=sixteen_bits)
         self.parts.model, self.parts.sampler = model, self._chain(model, denoiser)
 
     def _chain(

@@ -14,7 +14,12 @@ from doodl.editing import Edit
 from doodl.guides.base import Guide, freeze
 from doodl.guides.views import Verdict
 from doodl.pretrained import TextToImage
-from doodl.sampling.adjoints import Adjoint, BudgetAdjoint, ReversibleAdjoint
+from doodl.sampling.adjoints import (
+    Adjoint,
+    BudgetAdjoint,
+    CheckpointAdjoint,
+    ReversibleAdjoint,
+)
 from doodl.sampling.method import Method
 from doodl.sampling.sampler import Sampler
 
@@ -43,7 +48,8 @@ class Parts:
         baseline: what `predict` does.
         edit: begins with pictures instead of noise.
         method: what makes a step.
-        adjoint: how the gradient is taken through the chain.
+        adjoint: how the gradient is taken through the chain; None to let `settle`
+            choose.
 
     Attributes:
         model: the frozen text-to-image model, once it is loaded.
@@ -59,7 +65,7 @@ class Parts:
     baseline: Baseline
     edit: Edit | None
     method: Method
-    adjoint: Adjoint
+    adjoint: Adjoint | None
     model: TextToImage = field(init=False)
     sampler: Sampler = field(init=False)
 
@@ -71,6 +77,17 @@ class Parts:
                 f"{type(self.method).__name__} cannot be reversed, received "
                 f"{type(self.adjoint).__name__}."
             )
+
+    def settle(self, *, sixteen_bits: bool) -> Adjoint:
+        """Return the adjoint, chosen if it was not given.
+
+        Networks in 16 bits answer a state that was rebuilt otherwise than the state
+        itself, so that their chain keeps its states; others need not.
+        """
+        if self.adjoint is None:
+            exact = self.method.reversible and not sixteen_bits
+            self.adjoint = ReversibleAdjoint() if exact else CheckpointAdjoint()
+        return self.adjoint
 
     @property
     def reverses(self) -> bool:

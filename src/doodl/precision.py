@@ -79,6 +79,12 @@ def weights_of(trainer: Trainer) -> torch.dtype:
     return WEIGHTS[str(plugin.precision)]
 
 
+def sixteen_bits(trainer: Trainer) -> bool:
+    """Return whether networks compute in 16 bits."""
+    name = str(trainer.precision_plugin.precision)
+    return name in AUTOCAST or WEIGHTS.get(name, torch.float32).itemsize == 2
+
+
 def refuse_gradient_settings(trainer: Trainer) -> None:
     """Refuse a trainer that would change the gradient between loss and optimiser.
 
