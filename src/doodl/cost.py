@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import torch
 from rich.console import Console
@@ -218,10 +219,9 @@ def dry_run(
     times = [m.timestep for m in moves if m.timestep is not None]
     guided = [t for t in times if told.negative is not None and denoiser.guides(t)]
     plain = [t for t in times if t not in guided]
+    ask = partial(denoiser, conditioning=conditioning)
     calls = [
-        Call.measure(lambda z, t=some[0]: denoiser(z, t, conditioning), latent)
-        if some
-        else Call()
+        Call.measure(partial(ask, timestep=some[0]), latent) if some else Call()
         for some in (guided, plain)
     ]
     pair = torch.stack((latent,) * module.parts.method.latents)

@@ -47,23 +47,19 @@ def outline(
         elif part in UNUSED or value[0] is None:
             parts[part] = None
         else:
-            parts[part] = _part(source, part, value, dtype, loading.revision)
+            library, kind = value
+            where = {"subfolder": part, "revision": loading.revision}
+            parts[part] = _part(source, library, kind, dtype, where)
     return family(getattr(diffusers, index["_class_name"])(**parts), "meta")
 
 
 def _part(
-    source: str,
-    part: str,
-    kind: tuple[str, str],
-    dtype: torch.dtype,
-    revision: str | None,
+    source: str, library: str, name: str, dtype: torch.dtype, where: dict[str, Any]
 ) -> Any:  # noqa: ANN401
     """Return one part: a network without data, or a tokenizer or scheduler."""
     import diffusers
     import transformers
 
-    library, name = kind
-    where = {"subfolder": part, "revision": revision}
     if library == "diffusers":
         made = getattr(diffusers, name)
         if not issubclass(made, nn.Module):
