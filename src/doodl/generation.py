@@ -449,7 +449,7 @@ class GuidedGeneration(LightningModule):
         if not self.trajectory.active().any():
             return
         if batch == self.num_updates - 1:
-            with torch.no_grad():
+            with torch.no_grad(), self._memory():
                 self.render(self.num_updates)
         else:
             self.first_update = batch + 1
@@ -474,7 +474,8 @@ class GuidedGeneration(LightningModule):
     def predict_step(self, batch: list[Generation], batch_idx: int) -> Trajectory:
         """Sample a batch of generations without optimising it."""
         self.begin(batch)
-        self.parts.baseline(self)
+        with self._memory():
+            self.parts.baseline(self)
         return self.trajectory
 
     @torch.no_grad()

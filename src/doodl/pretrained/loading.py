@@ -189,6 +189,11 @@ def family_of(
 
             index = DiffusionPipeline.load_config(source, revision=loading.revision)
         kind = index["_class_name"]
+    except OSError as error:
+        raise ValueError(
+            f"Could not load '{source}' as a diffusers text-to-image model: "
+            f"{str(error).strip().splitlines()[0]}"
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"Could not read the pipeline's index {index_file}."
