@@ -1,4 +1,4 @@
-"""Keeps pictures back that Stable Diffusion's own safety checker refuses."""
+"""Blackens pictures that Stable Diffusion's own safety checker refuses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class SafetyChecker(Callback):
     """Blackens the pictures in which the checker finds what it knows as unsafe.
 
     Nothing of the optimisation changes, only what is written and shown, so it has to
-    stand before the callbacks that do so, as those of `trainer.callbacks` do.
+    stand before the callbacks that do so, as those of `trainer.callbacks` do. The
+    latents are saved all the same, and make the picture again.
 
     Args:
         pretrained: the checker's folder or hub id.

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from functools import partial
 
 import pytest
 import torch
@@ -9,13 +10,18 @@ from lightning import Trainer
 from torch import nn
 
 from doodl import latents as pairs
+from doodl.baselines import BestOfN, OneStep
 from doodl.data import Generation, PromptsAndSeeds
+from doodl.editing import Edit
 from doodl.generation import GuidedGeneration
 from doodl.guards import CORRUPT_GAP
 from doodl.guides import Guide, Symmetry
 from doodl.images import to_pixels
+from doodl.optimizer import LatentSGD
+from doodl.sampling.edict import EDICT
 
 T = 3
+PLAIN = partial(LatentSGD, average_pair=False)
 SMALL = {"num_steps": T, "num_updates": 2}
 
 
@@ -46,6 +52,29 @@ class Blind(Brightness):
 
 
 # What it is made of
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"method": EDICT(0.9)}, {"method": EDICT(0.6)}),
+        ({"baseline": OneStep(1.0)}, {"baseline": OneStep(2.0)}),
+        ({"baseline": BestOfN(3)}, {"baseline": BestOfN(4)}),
+        (
+            {"optimizer": PLAIN, "edit": Edit(0.5)},
+            {"optimizer": PLAIN, "edit": Edit(0.6)},
+        ),
+    ],
+)
+def test_settings_tell_values_apart(first, second):
+    one, other = (GuidedGeneration("shapes", Symmetry(), **o) for o in (first, second))
+    assert one.settings() == GuidedGeneration("shapes", Symmetry(), **first).settings()
+    assert one.settings() != other.settings()
+
+
+def test_a_methods_own_mixing_is_the_modules():
+    module = GuidedGeneration("shapes", Symmetry(), method=EDICT(0.6), mixing=0.9)
+    assert module.mixing == module.settings()["mixing"] == 0.6
 
 
 def test_the_only_parameter_is_the_latent_pair(fit):
@@ -337,7 +366,7 @@ def test_a_wide_gap_is_warned_about_once_by_name(fit, monkeypatch):
     said = [str(w.message) for w in caught if "two latents" in str(w.message)]
     first = module.renderings[0].gap.max().item()
     assert len(said) == 1
-    for part in ("mixing 0.9", "num_steps 2", f"{first:.2f} standard deviations"):
+    for part in ("p = 0.9", "num_steps 2", f"{first:.2f} standard deviations"):
         assert part in said[0]
 
 

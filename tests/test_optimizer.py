@@ -255,20 +255,6 @@ def test_starting_and_then_loading_resumes_bit_for_bit(tmp_path, pair, gradients
     assert torch.equal(descend(resumed, optimizer, gradients[3:]), whole)
 
 
-def test_a_given_initial_draw_sets_the_norms_that_are_kept(pair, gradients):
-    latents = nn.Parameter(2 * pair)
-    optimizer = LatentSGD([latents])
-    optimizer.start(SEEDS, initial=pair)
-    moved = descend(latents, optimizer, gradients)
-    assert torch.allclose(pairs.norms(moved), pairs.norms(pair), rtol=1e-12)
-
-
-def test_an_initial_draw_of_another_shape_is_refused(pair):
-    optimizer = LatentSGD([nn.Parameter(pair)])
-    with pytest.raises(ValueError, match=r"shape \(2, 3, .*received \(2, 1, "):
-        optimizer.start(SEEDS, initial=pair[:, :1])
-
-
 def test_loading_restores_the_hyperparameters(pair, gradients):
     values = {"lr": 3.0, "momentum": 0.5, "clip": 0.1, "noise_scale": 0.2}
     latents, optimizer = start(pair, **values, average_pair=False)

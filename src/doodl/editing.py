@@ -91,9 +91,9 @@ class Edit:
         if not error < ROUGH:
             warnings.warn(
                 f"The pictures to edit come back with an error of {error:.2g} standard "
-                f"deviations: mixing {module.mixing:g} amplifies round-off too much "
-                f"over {module.num_steps - start} steps; raise mixing, or lower "
-                "num_steps or the strength.",
+                f"deviations: mixing p = {module.mixing:g} amplifies round-off too "
+                f"much over {module.num_steps - start} steps; choose a larger p, or "
+                "fewer steps or a smaller strength.",
                 stacklevel=2,
             )
         return initial

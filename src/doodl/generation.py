@@ -58,7 +58,8 @@ class GuidedGeneration(LightningModule):
         loading: how the model is found besides: revision, variant, LoRAs.
         guide: the loss, a frozen network's or any function of the pixels.
         judge: a guide that only watches, for evaluation.
-        verdict: says whether an image is what was asked for, if anybody can.
+        verdict: says whether an image shows what was asked for, as `AttributeJudge`
+            does in the shapes world; it is only reported.
         optimizer: makes the optimiser from the parameters, by default `LatentSGD`.
         method: what makes a step, by default `EDICT(mixing)`; `DDIM` for models that
             were distilled to a few steps.
@@ -72,12 +73,13 @@ class GuidedGeneration(LightningModule):
         guidance_scale: classifier-free guidance w; 1 for none.
         guidance_interval: first and last timestep with guidance, of 0 to 999; by
             default all have it. Others cost half.
-        mixing: EDICT's p; it has to follow the number of steps.
+        mixing: EDICT's p of the default method; it has to follow the number of steps.
         height: of the image in pixels, by default the model's own.
         width: likewise.
         latents_dtype: of the pair and of the steps' arithmetic, whatever the precision
             of the networks.
-        execution: how the networks are run: compiled, in which precision.
+        execution: how the networks are run: compiled, channels last, one picture at
+            a time, text encoders offloaded.
 
     References:
         Wallace et al., End-to-End Diffusion Latent Optimization Improves Classifier
@@ -132,7 +134,8 @@ class GuidedGeneration(LightningModule):
         self.loading = loading
         self.latents_dtype = getattr(torch, latents_dtype)
         self.height, self.width = height, width
-        self.num_steps, self.mixing = num_steps, mixing
+        self.num_steps = num_steps
+        self.mixing = getattr(method, "mixing", mixing)
         self.make_optimizer = optimizer or LatentSGD
         trial = self.make_optimizer([torch.zeros(2, 0, 1, 1, 1)])  # may refuse early
         if edit is not None and trial.defaults.get("average_pair"):
@@ -402,7 +405,7 @@ class GuidedGeneration(LightningModule):
         Args:
             update: how many updates the latents have had.
             final: (2, B, C, h, w) the denoised pair, or (1, ...) a single latent.
-            pixels: (B, 3, H, W) its first latent's images.
+            pixels: (B, 3, H, W) in [0, 1], its first latent's images.
             initial: the noise that was denoised, by default the module's pair.
         """
         pixels, final = pixels.detach(), final.detach()

@@ -49,6 +49,11 @@ def refuse_non_finite(trajectory: Trajectory, values: Tensor, what: str) -> None
 def warn_of_gap(gap: Tensor, mixing: float, num_steps: int) -> bool:
     """Say, if it is so, that the two latents of a pair have drifted apart.
 
+    Args:
+        gap: (B,) of the final latents, in their standard deviations.
+        mixing: EDICT's p.
+        num_steps: T.
+
     Returns:
         whether it was said.
     """
@@ -57,8 +62,8 @@ def warn_of_gap(gap: Tensor, mixing: float, num_steps: int) -> bool:
         return False
     warnings.warn(
         f"The two latents of a pair end {widest:.2f} standard deviations apart, which "
-        f"corrupts the image: mixing {mixing:g} is too much for num_steps {num_steps}; "
-        "lower mixing or take more steps.",
+        f"corrupts the image: mixing p = {mixing:g} is too high for num_steps "
+        f"{num_steps}; choose a smaller p, which mixes more, or take more steps.",
         stacklevel=2,
     )
     return True

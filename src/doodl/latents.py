@@ -40,6 +40,14 @@ def stream(seed: int, name: str, update: int) -> torch.Generator:
     return torch.Generator("cpu").manual_seed(int.from_bytes(digest, "big") >> 1)
 
 
+def noise(seeds: Sequence[int], name: str, update: int, shape: Sequence[int]) -> Tensor:
+    """Standard normal noise (B, *shape) of the generations' own streams."""
+    draws = [
+        torch.randn(*shape, generator=stream(seed, name, update)) for seed in seeds
+    ]
+    return torch.stack(draws)
+
+
 def norms(latents: Tensor) -> Tensor:
     """Euclidean norm of each latent, (2, B)."""
     return latents.flatten(2).norm(dim=2)

@@ -76,35 +76,24 @@ class LatentSGD(Optimizer):
         self.active: Tensor | None = None
         self.last: dict[str, Tensor] = {}
 
-    def start(self, seeds: Sequence[int], initial: Tensor | None = None) -> None:
-        """Begin a new batch of generations, at update 0.
+    def start(self, seeds: Sequence[int]) -> None:
+        """Begin a new batch of generations, at update 0, whose norms are kept.
 
         A batch that was interrupted goes on bit for bit when it is started again and
         its `state_dict` loaded.
 
         Args:
             seeds: of the batch's generations, for their noise.
-            initial: (2, B, C, h, w), the initial draw, whose norms are kept; by default
-                the pair that is now in the parameter.
-
-        Raises:
-            ValueError: for an initial draw of another shape than the pair's.
         """
         self.seeds = list(seeds)
         self.active = None
         self.last = {}
         self.state.clear()
         for latents in self._parameters():
-            draw = latents if initial is None else initial
-            if draw.shape != latents.shape:
-                raise ValueError(
-                    f"Expected an initial draw of shape {tuple(latents.shape)}, "
-                    f"received {tuple(draw.shape)}."
-                )
             self.state[latents] = {
                 "update": 0,
                 "momentum": torch.zeros_like(latents),
-                "norms": pairs.norms(draw.detach()).to(latents),
+                "norms": pairs.norms(latents.detach()),
             }
 
     @override
@@ -154,17 +143,12 @@ class LatentSGD(Optimizer):
 
     def _noise(self, latents: Tensor, update: int) -> Tensor:
         """Return standard normal noise (B, C, h, w) of the generations' own streams."""
-        shape = latents.shape[2:]
-        draws = [
-            torch.randn(shape, generator=pairs.stream(seed, "noise", update))
-            for seed in self.seeds
-        ]
-        if len(draws) != latents.shape[1]:
+        if len(self.seeds) != latents.shape[1]:
             raise RuntimeError(
-                f"LatentSGD has noise for {len(draws)} generations, but the pair holds "
-                f"{latents.shape[1]}: call start(seeds) when a batch begins."
+                f"LatentSGD has noise for {len(self.seeds)} generations, but the pair "
+                f"holds {latents.shape[1]}: call start(seeds) when a batch begins."
             )
-        return torch.stack(draws).to(latents)
+        return pairs.noise(self.seeds, "noise", update, latents.shape[2:]).to(latents)
 
     def _mask(self, latents: Tensor) -> Tensor:
         active = self.active

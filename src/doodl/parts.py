@@ -105,14 +105,20 @@ class Parts:
         both = {"guide": self.guide, "judge": self.judge}
         return {name: guide for name, guide in both.items() if guide is not None}
 
-    def kinds(self) -> dict[str, str]:
-        """Return the classes of what changes an image, by name."""
-        named = {name: getattr(self, name) for name in ("guide", "baseline", "edit")}
-        named["method"] = self.method
-        return {
-            name: f"{type(part).__module__}.{type(part).__name__}"
-            for name, part in named.items()
-        }
+    def kinds(self) -> dict[str, Any]:
+        """Return what changes an image: classes by name, and their plain values.
+
+        Of a guide the class alone: its values change as it loads.
+        """
+        found: dict[str, Any] = {}
+        for name in ("guide", "baseline", "edit", "method"):
+            part = getattr(self, name)
+            found[name] = f"{type(part).__module__}.{type(part).__name__}"
+            if name != "guide":
+                values = getattr(part, "__dict__", {}).items()
+                plain = {k: v for k, v in values if isinstance(v, int | float | str)}
+                found |= {f"{name}.{k}": v for k, v in plain.items()}
+        return found
 
     def check(self, generations: Sequence[Generation]) -> None:
         """Refuse generations that guide, judge or edit cannot work on.

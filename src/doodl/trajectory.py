@@ -37,7 +37,16 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One generation's image at one update, on the CPU."""
+    """One generation's image at one update, on the CPU.
+
+    Args:
+        update: how many updates its latents have had.
+        pixels: (3, H, W) in [0, 1].
+        latents: (k, C, h, w) it was made from: a pair, or one of DDIM.
+        guide: its score; higher is better.
+        judge: likewise, None without a judge.
+        verdict: whether it shows what was asked for, None where unknown.
+    """
 
     update: int
     pixels: Tensor

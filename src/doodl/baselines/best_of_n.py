@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from doodl import latents as pairs
 
 if TYPE_CHECKING:
@@ -40,12 +38,9 @@ class BestOfN:
         seeds = [g.seed for g in generations]
         edit = module.parts.edit
         for number in range(self.samples):
-            noise = pairs.draw(seeds, module.shape)
             if number:
-                draws = [
-                    torch.randn(module.shape, generator=pairs.stream(s, "draw", number))
-                    for s in seeds
-                ]
-                noise = torch.stack(draws)
+                noise = pairs.noise(seeds, "draw", number, module.shape)
+            else:
+                noise = pairs.draw(seeds, module.shape)
             start = edit.noised(module, generations, noise) if edit else noise
             module.record_ddim(start[None], update=number)

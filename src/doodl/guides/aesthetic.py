@@ -26,7 +26,7 @@ class Aesthetic(ClipGuide):
     have no gradient outside.
 
     Args:
-        model: name or folder of the CLIP that the head was trained on.
+        model: the CLIP that the head was trained on, as `CLIPText` takes it.
         head: file of the linear head, `weight` (1, D) and `bias` (1,), or of several
             linear layers, `layers.0.weight` and so on, as `.safetensors` or as a torch
             file of tensors only; or a folder, or `shapes/NAME`, with a

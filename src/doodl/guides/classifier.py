@@ -24,8 +24,9 @@ class Classifier(Guide):
     classes.
 
     Args:
-        model: timm classifier: `shapes/NAME`, a folder, a hub id or timm's own name;
-            or any module from normalised pixels (N, 3, s, s) to logits (N, C).
+        model: a classifier: `shapes/NAME`, a folder that timm saved, timm's own name,
+            `hf-hub:owner/name` or `torchvision:NAME`; or any module from normalised
+            pixels (N, 3, s, s) to logits (N, C).
         target: class to show, by index from 0 or by name, of generations that have none
             of their own.
         labels: file of class names: one a line, or JSON, a list or a mapping between

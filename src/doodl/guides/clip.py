@@ -44,7 +44,8 @@ class ClipGuide(Guide):
     cosine similarity.
 
     Args:
-        model: name or folder of the CLIP.
+        model: a CLIP: `shapes/NAME`, a folder, `ARCHITECTURE:PRETRAINED`,
+            `hf-hub:owner/name` or `transformers:owner/name`.
 
     Raises:
         ValueError: `model` is blank.
@@ -115,7 +116,8 @@ class CLIPText(ClipGuide):
     The text is the generation's own guide prompt, else this guide's, else the prompt.
 
     Args:
-        model: name or folder of the CLIP.
+        model: a CLIP: `shapes/NAME`, a folder, `ARCHITECTURE:PRETRAINED`,
+            `hf-hub:owner/name` or `transformers:owner/name`.
         guide_prompt: text that all pictures are guided to, if not their own prompts.
 
     Raises:

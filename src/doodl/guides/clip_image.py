@@ -24,7 +24,8 @@ class CLIPImage(ClipGuide):
     where its object is not in the middle.
 
     Args:
-        model: name or folder of the CLIP.
+        model: a CLIP: `shapes/NAME`, a folder, `ARCHITECTURE:PRETRAINED`,
+            `hf-hub:owner/name` or `transformers:owner/name`.
         images: picture files, at least one, for generations without an image of their
             own.
 

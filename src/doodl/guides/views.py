@@ -31,7 +31,7 @@ class FullFrame:
         self, pixels: Tensor, size: int | None, generators: Sequence[torch.Generator]
     ) -> Tensor:
         """Return the picture as its only crop."""
-        return full_frame(pixels, size) if size else pixels[:, None]
+        return full_frame(pixels, size)
 
     def reduce(self, losses: Tensor) -> Tensor:
         """Return the loss of the only crop."""

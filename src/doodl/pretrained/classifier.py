@@ -12,7 +12,12 @@ from doodl.pretrained.folders import locate
 
 
 def load_timm(name: str, device: torch.device | str = "cpu") -> nn.Module:
-    """Load a timm classifier, frozen: `shapes/NAME`, a folder, or timm's own name.
+    """Load a timm classifier, frozen.
+
+    Args:
+        name: `shapes/NAME`, a folder that timm saved, `hf-hub:owner/name` or timm's
+            own name.
+        device: where the network lives.
 
     Raises:
         ValueError: when there is no such classifier.

@@ -125,7 +125,3 @@ class EDICT(Method):
                 moves += [Coupling(k, step.a, step.b, step.t) for k in order]
             moves.append(Mixing(self.mixing))
         return moves
-
-    def amplification(self, num_steps: int) -> float:
-        """Return by how much inverting a chain amplifies the pair's difference."""
-        return self.mixing ** (-2 * num_steps)
