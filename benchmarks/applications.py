@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from doodl.images import load
+from doodl.images import load, to_images
 from doodl.pretrained import load_clip
 
 STRENGTHS = {
@@ -79,7 +79,7 @@ def movement(rows: Rows, originals: Rows) -> tuple[float, float]:
         return torch.stack([load(f"{r['root']}/{r['folder']}/{name}") for r in rows])
 
     before, after = pictures(originals, "original.png"), pictures(rows, "best.png")
-    features = [clip.encode_image((p - 0.5) / 0.5) for p in (before, after)]
+    features = [clip.encode_image(to_images(p)) for p in (before, after)]
     moved = 1 - cosine_similarity(*features, dim=1)
     ratio = peak_signal_noise_ratio(
         after, before, data_range=1.0, dim=(1, 2, 3), reduction="none"

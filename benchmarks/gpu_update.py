@@ -83,7 +83,7 @@ def main() -> None:
                 print(
                     line(networks, adjoint, steps, 1, limit, known.repeats), flush=True
                 )
-        for batch in known.batches[1:]:
+        for batch in (b for b in known.batches if b > 1):
             steps = known.steps[min(1, len(known.steps) - 1)]
             print(
                 line(networks, "reversible", steps, batch, limit, known.repeats),

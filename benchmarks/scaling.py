@@ -66,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prompts", type=int, default=8)
     parser.add_argument("--updates", type=int, default=5)
-    parser.add_argument("--per_rank", type=int, default=16)
+    parser.add_argument("--per-rank", type=int, default=16)
     parser.add_argument("--folder", type=Path, default=Path("results/scaling"))
     known = parser.parse_args()
     prompts = plain_captions(known.prompts, pairs=1.0, seed=2007)
@@ -89,7 +89,7 @@ def main() -> None:
     for ranks in (8, 64, 1024):
         batches = draws.choices(measured, k=ranks * known.per_rank)
         shares = [utilisation(batches, ranks, free=free) for free in (False, True)]
-        print(f"{ranks:>10}{shares[0]:>15.3f}{shares[1]:>18.3f}")
+        print(f"{ranks:>10}{shares[0]:>15.1%}{shares[1]:>18.1%}")
 
 
 def _finished(folder: Path) -> int:

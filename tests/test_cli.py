@@ -314,6 +314,16 @@ def test_every_application_has_its_baselines(empty, name, baseline):
     assert all(row["guide_first"] and row["guide_best"] for row in rows)
 
 
+def test_a_folder_holds_what_one_configuration_makes(empty, capsys):
+    cli.main(["fit", *TINY])
+    cli.main(["fit", "--model.execution.image_by_image=false", *TINY])
+    other = ["--model.adjoint", "doodl.sampling.adjoints.CheckpointAdjoint"]
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["fit", *other, *TINY])
+    assert exit_.value.code == 2
+    assert "'results' were made with other settings: model.a" in capsys.readouterr().err
+
+
 def test_predict_with_a_baseline(empty):
     arguments = ["--model.baseline", "doodl.baselines.BestOfN"]
     cli.main(["predict", *arguments, "--model.baseline.init_args.samples=2", *TINY])

@@ -105,5 +105,5 @@ def test_a_missing_picture_is_refused_before_loading(tmp_path):
 
 def test_a_picture_that_does_not_come_back_is_warned_of(edit, monkeypatch):
     monkeypatch.setattr("doodl.editing.ROUGH", 0.0)
-    with pytest.warns(UserWarning, match="mixing 0.8 amplifies round-off too much"):
+    with pytest.warns(UserWarning, match="p = 0.8 amplifies round-off too much"):
         edit()

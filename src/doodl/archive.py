@@ -203,7 +203,7 @@ class Archive:
         return self.folder / ".state" / f"{key}.pt"
 
 
-def differences(there: Any, here: Any, key: str = "") -> list[str]:  # noqa: ANN401
+def differences(there: Any, here: Any, key: str = "") -> list[str]:
     """Return "key: old, now new" wherever two nested settings differ."""
     if isinstance(there, dict) and isinstance(here, dict):
         found = []

@@ -251,7 +251,7 @@ def report(cost: Cost) -> None:
     """Print what a job costs."""
     console = Console()
     console.print(cost.table())
-    console.print("The guide's looks and loading come on top.")
+    console.print("Not counted: guide, judge, and loading the networks.")
 
 
 def _told(module: GuidedGeneration, generations: Sequence[Generation]) -> Conditioning:

@@ -118,7 +118,7 @@ def locate_clip(name: str) -> tuple[str, str | None]:
 class _Transformers(nn.Module):
     """A CLIP of transformers with the methods of open_clip's."""
 
-    def __init__(self, network: Any) -> None:  # noqa: ANN401
+    def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
 
@@ -133,7 +133,7 @@ class _Transformers(nn.Module):
         return _features(self.network.get_text_features(input_ids=tokens))
 
 
-def _features(found: Any) -> Tensor:  # noqa: ANN401
+def _features(found: Any) -> Tensor:
     """Return the embeddings; newer versions wrap them."""
     return found if isinstance(found, Tensor) else found.pooler_output
 

@@ -142,7 +142,7 @@ class Flux(Flow):
         return min(512, self.pipeline.tokenizer_2.model_max_length)
 
 
-def _shift(config: Any, tokens: int) -> float:  # noqa: ANN401
+def _shift(config: Any, tokens: int) -> float:
     """Return diffusers' mu: a larger picture has its steps at higher noise."""
     low, high = config.base_image_seq_len, config.max_image_seq_len
     slope = (config.max_shift - config.base_shift) / (high - low)

@@ -160,7 +160,7 @@ def _reader(
     )
 
 
-def _add_lora(pipeline: Any, lora: str) -> None:  # noqa: ANN401
+def _add_lora(pipeline: Any, lora: str) -> None:
     """Add a LoRA to the weights; nothing of it is left beside them."""
     path, where = Path(lora).expanduser(), {}
     if path.is_dir():  # a folder with one file, whose name is then known offline too

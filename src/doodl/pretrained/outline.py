@@ -55,7 +55,7 @@ def outline(
 
 def _part(
     source: str, library: str, name: str, dtype: torch.dtype, where: dict[str, Any]
-) -> Any:  # noqa: ANN401
+) -> Any:
     """Return one part: a network without data, or a tokenizer or scheduler."""
     import diffusers
     import transformers

@@ -37,7 +37,7 @@ class TextToImage(ABC):
 
     embeds_guidance: bool = False
 
-    def __init__(self, pipeline: Any, device: torch.device | str = "cpu") -> None:  # noqa: ANN401
+    def __init__(self, pipeline: Any, device: torch.device | str = "cpu") -> None:
         self.pipeline = pipeline.to(device)
         self.vae: Any = pipeline.vae
         if pipeline.vae.dtype == torch.float16 and pipeline.vae.config.force_upcast:
@@ -74,7 +74,7 @@ class TextToImage(ABC):
 
     @property
     @abstractmethod
-    def denoiser(self) -> Any:  # noqa: ANN401
+    def denoiser(self) -> Any:
         """The network that is asked at every step."""
 
     @property

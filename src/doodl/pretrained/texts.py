@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 
-def cut_tail(tokenizer: Any, text: str, limit: int | None = None) -> str:  # noqa: ANN401
+def cut_tail(tokenizer: Any, text: str, limit: int | None = None) -> str:
     """Return the words that a tokenizer's limit cuts off the end, or nothing."""
     limit = limit or tokenizer.model_max_length
     with warnings.catch_warnings():

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from doodl.images import to_images
 from doodl.pretrained import Clip
 from doodl.shapes.renderer import rating, render
 from doodl.shapes.scenes import draw_scenes
@@ -69,7 +70,7 @@ def fit_head(
     embeddings, ratings = [], []
     for size in torch.arange(count).split(256):
         pixels, y = draw_rated(len(size), generator)
-        embeddings.append(normalize(clip.encode_image((pixels - 0.5) / 0.5), dim=1))
+        embeddings.append(normalize(clip.encode_image(to_images(pixels)), dim=1))
         ratings.append(y)
     w, b = ridge(torch.cat(embeddings).double(), torch.cat(ratings).double(), penalty)
     return w.float(), b.float()

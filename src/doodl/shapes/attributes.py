@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from doodl.shapes.scenes import (
-    _LARGE,
-    _SMALL,
     BACKGROUNDS,
     COLOURS,
     KINDS,
+    LARGE,
     NAMED,
     PATTERNS,
+    SMALL,
     Scenes,
 )
 
@@ -48,7 +48,7 @@ def attributes(scenes: Scenes) -> dict[str, Tensor]:
     pair = torch.where(scenes.relation < 2, 1, 2)
     layout = torch.where(crowd, 3, torch.where(two, pair, 0))
     alone = scenes.radius[:, 0]
-    size = (alone >= _SMALL).long() + (alone > _LARGE).long()
+    size = (alone >= SMALL).long() + (alone > LARGE).long()
     labels = {
         "layout": layout,
         "background": scenes.background,

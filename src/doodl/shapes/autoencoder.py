@@ -20,7 +20,7 @@ SCALING = 0.18215
 
 
 def make_autoencoder() -> AutoencoderKL:
-    """Return the untrained network: 64 px in steps of 4 to 4 x 16 x 16."""
+    """Return the untrained network: from 64 x 64 px to latents 4 x 16 x 16."""
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,

@@ -8,13 +8,14 @@ from typing import Any
 
 import timm
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from doodl.images import to_images
 from doodl.shapes.attributes import HEADS, IGNORED, NUM_LOGITS, attributes, split_logits
 from doodl.shapes.renderer import render
 from doodl.shapes.scenes import SIZE, draw_scenes
+from doodl.shapes.towers import save_half
 from doodl.shapes.training import Training, fit
 
 ARCHITECTURE = "resnet10t"
@@ -47,7 +48,7 @@ class AttributeTraining(Training):
             label[:8] = HEADS["layout"].index("other") if head == "layout" else IGNORED
         noise = 0.04 * torch.rand(64, 1, 1, 1, generator=generator)
         pixels = pixels + noise * torch.randn(pixels.shape, generator=generator)
-        logits = split_logits(self.network(((pixels - 0.5) / 0.5).to(self.device)))
+        logits = split_logits(self.network(to_images(pixels).to(self.device)))
         losses = {
             k: cross_entropy(v, labels[k].to(v.device)) for k, v in logits.items()
         }
@@ -64,7 +65,7 @@ def scene_accuracy(network: nn.Module, *, seed: int = 6, count: int = 2048) -> f
     scenes = draw_scenes(
         count, torch.Generator().manual_seed(seed), held_out="with", crowded=0.1
     )
-    logits = split_logits(network((render(scenes) - 0.5) / 0.5))
+    logits = split_logits(network(to_images(render(scenes))))
     right = torch.ones(count, dtype=torch.bool)
     for head, label in attributes(scenes).items():
         if head != "size":
@@ -82,11 +83,7 @@ def save_timm(network: nn.Module, config: dict[str, Any], folder: Path) -> None:
     """Write a folder that timm loads as `local-dir:FOLDER`, in float16."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    weights = {
-        k: v.half().contiguous() if v.is_floating_point() else v
-        for k, v in network.state_dict().items()
-    }
-    save_file(weights, folder / "model.safetensors")
+    save_half(network, folder / "model.safetensors")
 
 
 def timm_config(

@@ -16,6 +16,7 @@ from open_clip.model import CLIP
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax, normalize
 
+from doodl.images import to_images
 from doodl.pretrained import load_clip
 from doodl.shapes.attributes import IGNORED, NUM_LOGITS, said, split_logits
 from doodl.shapes.renderer import render, segment
@@ -27,7 +28,7 @@ from doodl.shapes.scenes import (
     draw_scenes,
     twins,
 )
-from doodl.shapes.tokenizer import carry_embedding, make_tokenizer
+from doodl.shapes.tokenizer import carry_embedding, make_tokenizer, tokenize
 from doodl.shapes.towers import GUIDES, JUDGE, clip_config, make_clip
 from doodl.shapes.training import Training, fit
 from doodl.shapes.views import resample, views
@@ -113,7 +114,7 @@ class GuideTraining(ContrastiveTraining):
         self, pixels: Tensor, scenes: Scenes, frame: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return embeddings and how badly they name what the captions say."""
-        images = self.clip.encode_image((pixels - 0.5) / 0.5)
+        images = self.clip.encode_image(to_images(pixels))
         return images, self.read(images, scenes)
 
     def read(self, texts: Tensor, scenes: Scenes) -> Tensor:
@@ -137,7 +138,7 @@ class JudgeTraining(ContrastiveTraining):
         self, pixels: Tensor, scenes: Scenes, frame: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return embeddings and how badly patches name their kind and colour."""
-        images, patches = self.clip.visual((pixels - 0.5) / 0.5)
+        images, patches = self.clip.visual(to_images(pixels))
         kinds, colours = self.heads(patches).split((1 + len(KINDS), len(COLOURS)), -1)
         owner = resample(segment(scenes)[:, None].float(), frame, "nearest")
         owner = owner[:, 0, 4::8, 4::8].flatten(1).long()
@@ -153,13 +154,6 @@ def _album(scenes: Scenes) -> Tensor:
     """Render scenes to bytes, (N, 3, 64, 64)."""
     chunks = torch.arange(len(scenes)).split(256)
     return torch.cat([(render(scenes[i]) * 255).round().byte() for i in chunks])
-
-
-def tokenize(tokenizer: Any, captions: list[str]) -> Tensor:  # noqa: ANN401
-    """Return (N, 20) token numbers."""
-    return tokenizer(
-        captions, padding="max_length", truncation=True, return_tensors="pt"
-    ).input_ids
 
 
 @torch.no_grad()
@@ -181,7 +175,7 @@ def twin_accuracy(
     generator = torch.Generator().manual_seed(seed)
     scenes = draw_scenes(count, generator, held_out="with")
     captions, others = scenes.captions(), twins(scenes, generator).captions()
-    images = clip.encode_image((render(scenes) - 0.5) / 0.5, normalize=True)
+    images = clip.encode_image(to_images(render(scenes)), normalize=True)
     right = clip.encode_text(read(captions), normalize=True)
     wrong = clip.encode_text(read(others), normalize=True)
     differ = torch.tensor([a != b for a, b in zip(captions, others, strict=True)])
@@ -197,7 +191,7 @@ def train_clip(training: ContrastiveTraining, folder: Path) -> CLIP:
 
 
 def continue_from(training: ContrastiveTraining, name: str) -> None:
-    """Start a training from a shipped CLIP's weights, with today's vocabulary."""
+    """Start a training from a shipped CLIP's weights, with the current vocabulary."""
     shipped = load_clip(name)
     state = shipped.network.state_dict()
     key = "token_embedding.weight"

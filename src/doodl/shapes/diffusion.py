@@ -21,7 +21,7 @@ from doodl.shapes.attributes import NUM_LOGITS, said, split_logits
 from doodl.shapes.autoencoder import SCALING
 from doodl.shapes.renderer import render
 from doodl.shapes.scenes import draw_scenes
-from doodl.shapes.tokenizer import CONTEXT, carry_embedding, make_tokenizer
+from doodl.shapes.tokenizer import CONTEXT, carry_embedding, make_tokenizer, tokenize
 from doodl.shapes.training import Training, fit
 
 WIDTH = 96
@@ -84,7 +84,7 @@ class TextTraining(Training):
     def training_step(self, batch: int) -> Tensor:
         """Return the summed cross-entropies of 64 captions."""
         scenes = draw_scenes(64, self.generator())
-        tokens = _tokens(self.tokenizer, scenes.captions()).to(self.device)
+        tokens = tokenize(self.tokenizer, scenes.captions()).to(self.device)
         logits = split_logits(self.heads(self.encoder(tokens).pooler_output))
         labels = {k: v.to(self.device) for k, v in said(scenes).items()}
         losses = [cross_entropy(logits[k], labels[k]) for k in logits]
@@ -122,7 +122,7 @@ class DiffusionTraining(Training):
         self.average.requires_grad_(False)
         self.batch_size = batch_size
         self.latents, self.tokens = latents, tokens
-        self.empty = _tokens(make_tokenizer(), [""])
+        self.empty = tokenize(make_tokenizer(), [""])
         self.alphas = make_scheduler().alphas_cumprod
 
     def trained(self) -> list[nn.Parameter]:
@@ -161,7 +161,7 @@ class DiffusionTraining(Training):
 
 
 def continue_from(pipeline: StableDiffusionPipeline) -> tuple[nn.Module, nn.Module]:
-    """Return U-Net and text encoder of a pipeline, with today's vocabulary."""
+    """Return U-Net and text encoder of a pipeline, with the current vocabulary."""
     encoder, tokenizer = make_text_encoder(), make_tokenizer()
     state = pipeline.text_encoder.float().state_dict()
     name = next(key for key in state if key.endswith("token_embedding.weight"))
@@ -188,7 +188,7 @@ def encode_scenes(
         scenes = draw_scenes(64, generator)
         images = (render(scenes) * 2 - 1).to(vae.device)
         latents.append(vae.encode(images).latent_dist.mean.cpu() * SCALING)
-        tokens.append(_tokens(tokenizer, scenes.captions()))
+        tokens.append(tokenize(tokenizer, scenes.captions()))
     return torch.cat(latents), torch.cat(tokens)
 
 
@@ -206,9 +206,3 @@ def make_pipeline(
         feature_extractor=None,
         requires_safety_checker=False,
     )
-
-
-def _tokens(tokenizer: object, captions: list[str]) -> Tensor:
-    return tokenizer(  # type: ignore[operator]
-        captions, padding="max_length", truncation=True, return_tensors="pt"
-    ).input_ids

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from doodl.images import to_images
 from doodl.shapes.classifier import save_timm, timm_config
 from doodl.shapes.renderer import render
 from doodl.shapes.scenes import KINDS, PATTERNS, Scenes, draw_scenes
@@ -55,7 +56,7 @@ class FineTraining(Training):
         generator = self.generator()
         scenes, classes = draw_singles(64, generator)
         pixels, _ = views(render(scenes), generator)
-        logits = self.network(((pixels - 0.5) / 0.5).to(self.device))
+        logits = self.network(to_images(pixels).to(self.device))
         classes = classes.to(logits.device)
         loss = cross_entropy(logits, classes)
         self.log("class", loss)
@@ -70,7 +71,7 @@ class FineTraining(Training):
 def fine_accuracy(network: nn.Module, *, seed: int = 8, count: int = 2048) -> float:
     """Return how often the class of a clean render of one object is right."""
     scenes, classes = draw_singles(count, torch.Generator().manual_seed(seed))
-    logits = network((render(scenes) - 0.5) / 0.5)
+    logits = network(to_images(render(scenes)))
     return (logits.argmax(1) == classes).float().mean().item()
 
 

@@ -78,7 +78,7 @@ class AttributeJudge:
 
     def describe(self, pixels: Tensor) -> list[dict[str, str]]:
         """Return the most likely class of each attribute, a picture a dict."""
-        logits = split_logits(self.network((pixels - 0.5) / 0.5))
+        logits = split_logits(self.network(images.to_images(pixels)))
         winners = {head: values.argmax(1).tolist() for head, values in logits.items()}
         return [
             {head: HEADS[head][winners[head][i]] for head in HEADS}

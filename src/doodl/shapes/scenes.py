@@ -34,7 +34,7 @@ HELD_OUT = (
 
 SIZE = 64
 SLOTS = 3
-_SMALL, _LARGE = 10.5, 14.5
+SMALL, LARGE = 10.5, 14.5
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Scenes:
     """N pictures' contents; lengths and places in pixels of a 64 px frame.
 
     Objects 0 and 1 are those of the caption, in its order; object 2 is a bystander
-    that only scenes of the mood "crowded" have.
+    that no caption names.
 
     Args:
         kind: (N, 3) index into `KINDS`.
@@ -55,7 +55,8 @@ class Scenes:
         present: (N, 3) whether the object is there.
         relation: (N,) index into `RELATIONS`, of object 0 to object 1.
         background: (N,) index into `BACKGROUNDS`.
-        vividness: (N,) in [0.75, 1], scales the colours away from grey.
+        vividness: (N,) in [0, 1], scales the colours away from grey; 0.75 or more as
+            drawn.
         light: (N,) direction of the shading in radians.
         texture: (N, 8, 8) standard normal, the background's cloudiness.
         says_colour: (N, 2) whether the caption names the object's colour.
@@ -275,9 +276,9 @@ def _caption(row: dict) -> str:
 
 def _phrase(row: dict, slot: int, *, size: bool = False) -> str:
     words = ["a"]
-    if size and row["radius"][slot] < _SMALL:
+    if size and row["radius"][slot] < SMALL:
         words.append("small")
-    if size and row["radius"][slot] > _LARGE:
+    if size and row["radius"][slot] > LARGE:
         words.append("large")
     if row["pattern"][slot]:
         words.append("patterned")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -40,6 +40,13 @@ def make_tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(
         vocab=vocabulary, merges=merges, pad_token="!", model_max_length=CONTEXT
     )
+
+
+def tokenize(tokenizer: Any, captions: list[str]) -> Tensor:
+    """Return token numbers (N, 20), longer captions cut."""
+    return tokenizer(
+        captions, padding="max_length", truncation=True, return_tensors="pt"
+    ).input_ids
 
 
 def carry_embedding(

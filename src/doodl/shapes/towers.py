@@ -13,6 +13,7 @@ from typing import Any
 
 from open_clip.model import CLIP
 from safetensors.torch import save_file
+from torch import nn
 
 from doodl.shapes.scenes import SIZE
 from doodl.shapes.tokenizer import CONTEXT, make_tokenizer
@@ -79,13 +80,18 @@ def make_clip(config: dict[str, Any]) -> CLIP:
     return CLIP(model["embed_dim"], model["vision_cfg"], model["text_cfg"])
 
 
+def save_half(network: nn.Module, path: Path) -> None:
+    """Write a network's weights in float16."""
+    weights = {
+        k: v.half().contiguous() if v.is_floating_point() else v
+        for k, v in network.state_dict().items()
+    }
+    save_file(weights, path)
+
+
 def save_clip(clip: CLIP, config: dict[str, Any], folder: Path) -> None:
     """Write a folder that open_clip loads as `local-dir:FOLDER`, in float16."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
     make_tokenizer().save_pretrained(folder)
-    weights = {
-        k: v.half().contiguous() if v.is_floating_point() else v
-        for k, v in clip.state_dict().items()
-    }
-    save_file(weights, folder / "open_clip_model.safetensors")
+    save_half(clip, folder / "open_clip_model.safetensors")
