@@ -2,13 +2,13 @@
 
     python benchmarks/picture.py results docs/before_after.png
 
-Every generation of the results is shown, in the manifest's order; nothing is chosen.
+The first eight generations are shown, in the manifest's order; nothing is chosen.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
-import sys
 import textwrap
 from pathlib import Path
 
@@ -38,4 +38,7 @@ def main(results: Path, target: Path, limit: int = 8) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path)
+    parser.add_argument("target", type=Path)
+    main(**vars(parser.parse_args()))

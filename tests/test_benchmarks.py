@@ -6,8 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from doodl.images import load
+
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 TINY = ["--model", "tiny", "--repeats", "1"]
+
+
+def printed(script, *options, cwd=None):
+    job = subprocess.run(
+        [sys.executable, FOLDER / script, *options],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        cwd=cwd,
+    )
+    assert job.returncode == 0, job.stderr
+    return job.stdout
 
 
 @pytest.mark.slow
@@ -24,12 +39,38 @@ TINY = ["--model", "tiny", "--repeats", "1"]
     ],
 )
 def test_a_benchmark_prints_its_table(script, options, line):
-    job = subprocess.run(
-        [sys.executable, FOLDER / script, *TINY, *options],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert job.returncode == 0, job.stderr
-    assert line in job.stdout
+    assert line in printed(script, *TINY, *options)
+
+
+SHORT = ["--updates", "1", "--model.num_steps", "2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("application", ["classifier", "aesthetic_edit"])
+def test_applications_are_compared_drawn_and_swept(application, tmp_path):
+    one = [application, *SHORT, "--prompts", "1"]
+    table = printed("applications.py", *one, "--draws", "2", cwd=tmp_path)
+    assert f"{application}: 2 generations, 1 updates" in table
+    for method in ("DOODL", "one step", "best of N"):
+        assert any(line.startswith(method) for line in table.splitlines())
+    assert ("right among" in table) == (application == "classifier")
+
+    folder = tmp_path / "results" / "applications" / application / "DOODL"
+    printed("picture.py", folder, tmp_path / "sheet.png")
+    assert load(tmp_path / "sheet.png").shape[0] == 3
+
+    only = ["--only", "as configured", "one step 3"]
+    table = printed("sweep.py", *one, *only, cwd=tmp_path)
+    assert [line[:10] for line in table.splitlines()[-2:]] == [
+        "as configu",
+        "one step 3",
+    ]
+
+
+@pytest.mark.slow
+def test_scaling_is_measured_and_simulated(tmp_path):
+    table = printed("scaling.py", "--prompts", "3", "--updates", "1", cwd=tmp_path)
+    assert [line.split()[0] for line in table.splitlines() if line] == [
+        *("processes", "1", "2"),
+        *("ranks", "8", "64", "1024"),
+    ]
