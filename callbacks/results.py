@@ -14,8 +14,6 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from safetensors.torch import save
 from typing_extensions import override
 
@@ -23,6 +21,7 @@ from doodl import __version__, images
 from doodl.archive import Archive
 from doodl.data import Generation, PromptsAndSeeds
 from doodl.generation import GuidedGeneration
+from doodl.report import table
 from doodl.trajectory import Trajectory
 
 MOST = 64
@@ -233,7 +232,7 @@ class Results(Callback):
         """Print the rows of this job and where the files are."""
         console, rows = Console(), self.rows()
         if rows:
-            console.print(report(rows[:MOST]))
+            console.print(table(rows[:MOST]))
         if len(rows) > MOST:
             console.out(f"and {len(rows) - MOST} more", highlight=False)
         # As plain text: brackets in a path are no markup, and a path has one line.
@@ -267,36 +266,6 @@ def summary(trajectory: Trajectory, index: int, status: str) -> dict[str, Any]:
     }
 
 
-def report(rows: list[dict[str, Any]]) -> Table:
-    """Return a table of first and best scores, one row a generation."""
-    table = Table(box=None, header_style="bold")
-    for name in ("prompt", "seed", "guide", "judge", "verdict"):
-        table.add_column(name, justify="left" if name == "prompt" else "right")
-    for row in rows:
-        table.add_row(
-            escape(row["prompt"]),
-            str(row["seed"]),
-            _change(row["guide_first"], row["guide_best"]),
-            _change(row["judge_first"], row["judge_best"]),
-            row["reason"]
-            if row["status"] == "failed"
-            else _change(row["verdict_first"], row["verdict_best"]),
-        )
-    return table
-
-
 def _number(value: float) -> float | None:
     """Return a number that JSON knows; it has no NaN."""
     return value if math.isfinite(value) else None
-
-
-def _change(first: float | bool | None, best: float | bool | None) -> str:
-    return f"{_cell(first)} → {_cell(best)}"
-
-
-def _cell(value: float | bool | None) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "right" if value else "wrong"
-    return f"{value:.3f}"

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from doodl import cli
-from doodl.cli import CONFIGS
+from doodl.configuration import CONFIGS
 
 TINY = (
     *("--model.num_steps", "2", "--model.num_updates", "1"),

@@ -5,7 +5,8 @@ import pytest
 import torch
 from lightning import LightningModule, Trainer
 
-from doodl.data import Generation, PromptsAndSeeds, parse_seeds
+from doodl.checks import parse_seeds
+from doodl.data import Generation, PromptsAndSeeds
 
 
 def test_the_seeds_of_a_prompt_stand_together():

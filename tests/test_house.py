@@ -60,6 +60,7 @@ def test_every_import_belongs_in_its_room(path):
         "cli.py",
         "generation.py",
         "data.py",
+        "launcher.py",
         "strategy.py",
         "precision.py",
     ):

@@ -11,7 +11,6 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
@@ -24,18 +23,13 @@ from lightning.pytorch.utilities.exceptions import (
 from typing_extensions import override
 
 from doodl.callbacks import EarlyStopping, ImageLogger, Multicrop, Progress, Results
+from doodl.configuration import CONFIGS, default_configs, packaged
 from doodl.data import PromptsAndSeeds
 from doodl.generation import GuidedGeneration
 from doodl.precision import NetworkPrecision, weights_of
 from doodl.strategy import independent
 
-CONFIGS = Path(__file__).parent / "configs"
-"""Where an installed package keeps them; `configs/` of a checkout otherwise."""
-if not CONFIGS.is_dir():
-    CONFIGS = Path(__file__).parents[2] / "configs"
-
 PREDICT = CONFIGS / "predict.yaml"
-CONFIG = ("--config", "-c")
 
 
 class Parser(LightningArgumentParser):
@@ -97,14 +91,14 @@ class DoodlCLI(LightningCLI):
                 f"Expected --dry-run with `doodl fit`, received it with `doodl "
                 f"{subcommand}`, which optimises nothing; leave it out."
             )
-        from doodl import cost
+        from doodl.dry_run import dry_run, report
 
         results = self._get(self.config_init, "results")
         results.archive.check({"command": subcommand, **results.settings})
         self.model.archive = results.archive
         trainer = self.trainer
         where = trainer.strategy.root_device, weights_of(trainer), trainer.world_size
-        cost.report(cost.dry_run(self.model, self.datamodule, *where))
+        report(dry_run(self.model, self.datamodule, *where))
 
     def settings(self) -> dict[str, Any]:
         """Return what changes an image or its scores, of all that was configured."""
@@ -184,89 +178,10 @@ def end(trainer: Trainer) -> None:
                 fail(f"{len(failed)} of {len(rows)} generations failed: {reasons}.")
 
 
-def packaged(arguments: Sequence[str]) -> list[str]:
-    """Return arguments in which a packaged configuration's bare name is its path.
-
-    Only what follows `--config` or `-c` is a configuration, and a file of the current
-    folder goes before a packaged one. `NAME_shapes.yaml` follows `NAME.yaml` as long as
-    the model is the embedded one.
-    """
-    expanded: list[str] = []
-    shapes = model_of(arguments) == "shapes"
-    for i, argument in enumerate(arguments):
-        head, equals, name = argument.rpartition("=")
-        named = head in CONFIG if equals else i > 0 and arguments[i - 1] in CONFIG
-        path, small = CONFIGS / f"{name}.yaml", CONFIGS / f"{name}_shapes.yaml"
-        if named and not Path(name).exists() and path.is_file():
-            expanded.append(f"{head}{equals}{path}")
-            if shapes and small.is_file():
-                expanded.append(f"--config={small}")
-        else:
-            expanded.append(argument)
-    return expanded
-
-
-def default_configs(arguments: Sequence[str]) -> list[Path]:
-    """Return the configurations that stand below what the user gives.
-
-    `default.yaml` has the paper's values. As long as the model is the embedded one,
-    `shapes.yaml` follows it, since a small world needs other values.
-
-    Raises:
-        ValueError: a configuration that the user gives cannot be read.
-    """
-    shapes = model_of(arguments) == "shapes"
-    names = ["default", "shapes"] if shapes else ["default"]
-    return [CONFIGS / f"{name}.yaml" for name in names]
-
-
-def model_of(arguments: Sequence[str]) -> str:
-    """Return the model that the arguments ask for, by default the embedded one.
-
-    Raises:
-        ValueError: a configuration that the user gives cannot be read.
-    """
-    model = "shapes"
-    for i, argument in enumerate(arguments):
-        key, _, value = argument.partition("=")
-        value = value or "".join(arguments[i + 1 : i + 2])
-        if key == "--model.pretrained":
-            model = value
-        elif key in CONFIG:
-            model = _model_in(Path(value)) or model
-    return model
-
-
 def fail(message: str) -> NoReturn:
     """Print one sentence on stderr and exit with status 2."""
     print(f"doodl: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(2)
-
-
-def _model_in(path: Path) -> str | None:
-    """Return the model that a configuration names, if it is there and names one."""
-    if not path.is_file():
-        return None  # said by the parser, which also knows where it looked
-    model = _read(path).get("model")
-    return model.get("pretrained") if isinstance(model, dict) else None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return what a configuration says; unlike the parser's, its errors name the file.
-
-    Raises:
-        ValueError: it cannot be read, or is no mapping.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"Could not read the config '{path}': {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"Expected settings as 'key: value' in the config '{path}', found "
-            f"{type(content).__name__}."
-        )
-    return content
 
 
 def _say(message: Warning | str, *args: Any, **kwargs: Any) -> None:

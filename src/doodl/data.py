@@ -11,15 +11,22 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from lightning import LightningDataModule
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 from typing_extensions import override
 
+from doodl.checks import (
+    check_distinct,
+    check_file,
+    check_prompts,
+    check_seeds,
+    parse_seeds,
+)
+from doodl.loaders import Remaining, Taken, one_by_one
 from doodl.prompts import Row, read_prompts
 
 
@@ -123,7 +130,7 @@ class PromptsAndSeeds(LightningDataModule):
                 replace(r, image=r.image or image) for r in rows for image in images
             ]
         self.generations = make_generations(rows, seeds, negative_prompt)
-        _check_distinct("generations", [g.id for g in self.generations])
+        check_distinct("generations", [g.id for g in self.generations])
 
     def batches(self) -> list[list[Generation]]:
         """All generations in order, `batch_size` at a time, whatever the ranks."""
@@ -134,13 +141,13 @@ class PromptsAndSeeds(LightningDataModule):
     def train_dataloader(self) -> DataLoader[int]:
         """The numbers of the updates, from the one that the module has come to."""
         module: Any = self._trainer().lightning_module
-        return _one_by_one(range(module.num_updates), sampler=Remaining(module))
+        return one_by_one(range(module.num_updates), sampler=Remaining(module))
 
     @override
     def predict_dataloader(self) -> DataLoader[list[Generation]]:
         """The batches of this process, each taken when the one before is done."""
         module: Any = self._trainer().lightning_module
-        return _one_by_one(module.batches, sampler=Taken(module, len(self.batches())))
+        return one_by_one(module.batches, sampler=Taken(module, len(self.batches())))
 
     @override
     def transfer_batch_to_device(
@@ -153,47 +160,6 @@ class PromptsAndSeeds(LightningDataModule):
         if self.trainer is None:
             raise RuntimeError("The data belongs to no trainer yet; pass it to fit().")
         return self.trainer
-
-
-class Remaining(Sampler[int]):
-    """The updates that the current batch of generations still needs.
-
-    Args:
-        module: has `num_updates` and `first_update`, which is read when the first
-            number is taken: an epoch that resumes begins later.
-    """
-
-    def __init__(self, module: Any) -> None:
-        self.module = module
-
-    def __iter__(self) -> Iterator[int]:
-        yield from range(self.module.first_update, self.module.num_updates)
-
-    def __len__(self) -> int:
-        return self.module.num_updates
-
-
-class Taken(Sampler[int]):
-    """The numbers of the batches that a process takes.
-
-    Args:
-        module: has `batches`, to which its `take` adds the next.
-        most: how many they can be.
-    """
-
-    def __init__(self, module: Any, most: int) -> None:
-        self.module, self.most = module, most
-
-    def __iter__(self) -> Iterator[int]:
-        number = 0
-        while number < len(self.module.batches):
-            yield number
-            number += 1
-            if number == len(self.module.batches):
-                self.module.take()
-
-    def __len__(self) -> int:
-        return self.most
 
 
 def make_generations(
@@ -215,93 +181,3 @@ def make_generations(
         for row in rows
         for seed in (seeds if row.seed is None else [row.seed])
     ]
-
-
-def parse_seeds(text: str) -> list[int]:
-    """Seeds of a text such as `0-99` or `0-3,7`; both ends of a range count.
-
-    Raises:
-        ValueError: the text is anything else.
-    """
-    seeds: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*([0-9]{1,19})\s*(?:-\s*([0-9]{1,19})\s*)?", part)
-        first, last = match.groups() if match else (None, None)
-        if first is None or int(last or first) - int(first) not in range(10**6):
-            raise ValueError(
-                f"Expected seeds as a list or a range such as '0-99', received "
-                f"'{text}'."
-            )
-        seeds += range(int(first), int(last or first) + 1)
-    return seeds
-
-
-def _one_by_one(items: Any, **options: Any) -> DataLoader[Any]:
-    return DataLoader(
-        items, batch_size=None, collate_fn=_as_it_is, num_workers=0, **options
-    )
-
-
-def _as_it_is(item: Any) -> Any:
-    return item
-
-
-def check_file(prompts: str) -> None:
-    """Refuse a text that is meant as a prompt, not as a file of them.
-
-    Raises:
-        ValueError: it is no file and does not look like one.
-    """
-    looks = Path(prompts).suffix.lower() in (".txt", ".csv", ".jsonl")
-    if not looks and not Path(prompts).is_file():
-        raise ValueError(
-            f"Expected a list of prompts or a file of them, received '{prompts}'; put "
-            "a prompt in a list."
-        )
-
-
-def check_prompts(prompts: Sequence[str]) -> None:
-    """Refuse a list of prompts that is empty, repeats itself, or has blank texts.
-
-    Raises:
-        ValueError: in each of these cases, naming the prompt.
-    """
-    if not prompts:
-        raise ValueError(
-            "Expected at least one prompt, received an empty list; add a text."
-        )
-    for i, prompt in enumerate(prompts):
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise ValueError(
-                f"Expected prompts with at least one word, received {prompt!r} at "
-                f"position {i + 1}; remove it or fill it in."
-            )
-    _check_distinct("prompts", prompts)
-
-
-def check_seeds(seeds: Sequence[int]) -> None:
-    """Refuse a list of seeds that is empty, repeats itself, or leaves [0, 2^63).
-
-    Raises:
-        ValueError: in each of these cases, naming the seed.
-    """
-    if not seeds:
-        raise ValueError(
-            "Expected at least one seed, received an empty list; add a number."
-        )
-    for seed in seeds:
-        if not isinstance(seed, int) or not 0 <= seed < 2**63:
-            raise ValueError(
-                f"Expected seeds from 0 to 2^63 - 1, received {seed!r}; choose another."
-            )
-    _check_distinct("seeds", seeds)
-
-
-def _check_distinct(name: str, values: Sequence[Any]) -> None:
-    seen = set()
-    for value in values:
-        if value in seen:
-            raise ValueError(
-                f"Expected different {name}, received {value!r} twice; remove one."
-            )
-        seen.add(value)

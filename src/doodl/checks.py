@@ -1,0 +1,93 @@
+"""What prompts and seeds have to be like, said in one sentence where they are not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds of a text such as `0-99` or `0-3,7`; both ends of a range count.
+
+    Raises:
+        ValueError: the text is anything else.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*([0-9]{1,19})\s*(?:-\s*([0-9]{1,19})\s*)?", part)
+        first, last = match.groups() if match else (None, None)
+        if first is None or int(last or first) - int(first) not in range(10**6):
+            raise ValueError(
+                f"Expected seeds as a list or a range such as '0-99', received "
+                f"'{text}'."
+            )
+        seeds += range(int(first), int(last or first) + 1)
+    return seeds
+
+
+def check_file(prompts: str) -> None:
+    """Refuse a text that is meant as a prompt, not as a file of them.
+
+    Raises:
+        ValueError: it is no file and does not look like one.
+    """
+    looks = Path(prompts).suffix.lower() in (".txt", ".csv", ".jsonl")
+    if not looks and not Path(prompts).is_file():
+        raise ValueError(
+            f"Expected a list of prompts or a file of them, received '{prompts}'; put "
+            "a prompt in a list."
+        )
+
+
+def check_prompts(prompts: Sequence[str]) -> None:
+    """Refuse a list of prompts that is empty, repeats itself, or has blank texts.
+
+    Raises:
+        ValueError: in each of these cases, naming the prompt.
+    """
+    if not prompts:
+        raise ValueError(
+            "Expected at least one prompt, received an empty list; add a text."
+        )
+    for i, prompt in enumerate(prompts):
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise ValueError(
+                f"Expected prompts with at least one word, received {prompt!r} at "
+                f"position {i + 1}; remove it or fill it in."
+            )
+    check_distinct("prompts", prompts)
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuse a list of seeds that is empty, repeats itself, or leaves [0, 2^63).
+
+    Raises:
+        ValueError: in each of these cases, naming the seed.
+    """
+    if not seeds:
+        raise ValueError(
+            "Expected at least one seed, received an empty list; add a number."
+        )
+    for seed in seeds:
+        if not isinstance(seed, int) or not 0 <= seed < 2**63:
+            raise ValueError(
+                f"Expected seeds from 0 to 2^63 - 1, received {seed!r}; choose another."
+            )
+    check_distinct("seeds", seeds)
+
+
+def check_distinct(name: str, values: Sequence[Any]) -> None:
+    """Refuse values of which two are equal.
+
+    Raises:
+        ValueError: naming the value.
+    """
+    seen = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(
+                f"Expected different {name}, received {value!r} twice; remove one."
+            )
+        seen.add(value)
