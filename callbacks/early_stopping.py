@@ -35,13 +35,17 @@ class EarlyStopping(Callback):
         min_delta: float = 0.0,
     ) -> None:
         if monitor not in ("guide", "judge"):
-            raise ValueError(f"monitor must be guide or judge, received '{monitor}'")
+            raise ValueError(
+                f"Expected the monitor guide or judge, received '{monitor}'."
+            )
         if target is not None and not math.isfinite(target):
-            raise ValueError(f"target must be a finite number, received {target}")
+            raise ValueError(f"Expected a finite target, received {target}.")
         if patience is not None and patience < 1:
-            raise ValueError(f"patience must be at least 1, received {patience}")
+            raise ValueError(f"Expected a patience of at least 1, received {patience}.")
         if not min_delta >= 0:
-            raise ValueError(f"min_delta must not be negative, received {min_delta}")
+            raise ValueError(
+                f"Expected a min_delta of 0 or more, received {min_delta}."
+            )
         self.monitor = monitor
         self.target = target
         self.patience = patience

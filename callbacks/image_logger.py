@@ -45,7 +45,7 @@ class ImageLogger(Callback):
     ) -> None:
         if every_n_updates < 1:
             raise ValueError(
-                f"every_n_updates must be at least 1, received {every_n_updates}"
+                f"Expected every_n_updates of at least 1, received {every_n_updates}."
             )
         self.folder = Path(folder) / "tensorboard"
         self.every_n_updates = every_n_updates

@@ -39,10 +39,12 @@ class Multicrop(Callback):
         cutouts.check(max(num_cutouts, 1), cutout_size, cutout_power)
         if num_cutouts < 0:
             raise ValueError(
-                f"num_cutouts must not be negative, received {num_cutouts}"
+                f"Expected num_cutouts of 0 or more, received {num_cutouts}."
             )
         if reduction not in ("mean", "min"):
-            raise ValueError(f"reduction must be mean or min, received '{reduction}'")
+            raise ValueError(
+                f"Expected the reduction mean or min, received '{reduction}'."
+            )
         self.num_cutouts = num_cutouts
         self.cutout_size = cutout_size
         self.cutout_power = cutout_power

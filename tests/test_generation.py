@@ -267,9 +267,9 @@ def test_a_trainer_that_changes_gradients_is_refused(fit, setting, value):
         ({"num_updates": 0}, "num_updates of at least 1, received 0"),
         ({"num_steps": 0}, "num_steps between 1 and 1000, received 0"),
         ({"num_steps": 1001}, "num_steps between 1 and 1000, received 1001"),
-        ({"mixing": 0.0}, r"mixing must be in \(0, 1\], received 0"),
-        ({"mixing": 1.5}, r"mixing must be in \(0, 1\], received 1.5"),
-        ({"guidance_scale": math.nan}, "guidance_scale must be a finite number"),
+        ({"mixing": 0.0}, r"a mixing in \(0, 1\], received 0"),
+        ({"mixing": 1.5}, r"a mixing in \(0, 1\], received 1.5"),
+        ({"guidance_scale": math.nan}, "a finite guidance_scale"),
     ],
 )
 def test_bad_settings_are_refused_before_anything_is_loaded(settings, message):

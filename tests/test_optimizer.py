@@ -338,5 +338,5 @@ def test_a_learning_rate_schedule_reaches_the_gradient(pair, gradients):
     ],
 )
 def test_a_value_that_means_nothing_is_refused_by_name(pair, name, value):
-    with pytest.raises(ValueError, match=f"{name} must be .*received {value}"):
+    with pytest.raises(ValueError, match=f"Expected a .*{name}.*received {value}"):
         start(pair, **{name: value})

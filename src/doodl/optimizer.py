@@ -53,15 +53,18 @@ class LatentSGD(Optimizer):
         renormalize: bool = True,
     ) -> None:
         if not (math.isfinite(lr) and lr > 0):
-            raise ValueError(f"lr must be positive and finite, received {lr}")
+            raise ValueError(f"Expected a positive and finite lr, received {lr}.")
         if not 0 <= momentum < 1:
-            raise ValueError(f"momentum must be in [0, 1), received {momentum}")
+            raise ValueError(f"Expected a momentum in [0, 1), received {momentum}.")
         if clip is not None and not (math.isfinite(clip) and clip > 0):
             raise ValueError(
-                f"clip must be positive and finite, or null for none, received {clip}"
+                "Expected a positive and finite clip, or null for none, received "
+                f"{clip}."
             )
         if not (math.isfinite(noise_scale) and noise_scale >= 0):
-            raise ValueError(f"noise_scale must be 0 or more, received {noise_scale}")
+            raise ValueError(
+                f"Expected a noise_scale of 0 or more, received {noise_scale}."
+            )
         defaults = {
             "lr": lr,
             "momentum": momentum,

@@ -11,7 +11,7 @@ def test_n_costs_what_the_updates_cost():
 
 
 def test_bad_numbers_are_refused():
-    with pytest.raises(ValueError, match="samples must be at least 1"):
+    with pytest.raises(ValueError, match="samples of at least 1"):
         BestOfN(samples=0)
-    with pytest.raises(ValueError, match="updates must be at least 1"):
+    with pytest.raises(ValueError, match="updates of at least 1"):
         BestOfN(updates=0)

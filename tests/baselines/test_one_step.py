@@ -21,5 +21,5 @@ def test_noise_and_clean_latent_make_the_noisy_one(kind, generator):
 
 
 def test_a_bad_strength_is_refused():
-    with pytest.raises(ValueError, match="strength must be 0 or more"):
+    with pytest.raises(ValueError, match="a strength of 0 or more"):
         OneStep(float("nan"))

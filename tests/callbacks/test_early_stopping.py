@@ -103,10 +103,10 @@ def test_the_reason_is_in_the_manifest(fit, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"patience": 0}, "patience must be at least 1, received 0"),
-        ({"min_delta": -1.0}, "min_delta must not be negative, received -1.0"),
-        ({"target": float("nan")}, "target must be a finite number, received nan"),
-        ({"monitor": "loss"}, "monitor must be guide or judge, received 'loss'"),
+        ({"patience": 0}, "a patience of at least 1, received 0"),
+        ({"min_delta": -1.0}, "a min_delta of 0 or more, received -1.0"),
+        ({"target": float("nan")}, "a finite target, received nan"),
+        ({"monitor": "loss"}, "the monitor guide or judge, received 'loss'"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

@@ -125,5 +125,5 @@ def test_a_second_run_replaces_the_first(log):
 
 
 def test_a_picture_every_0_updates_is_refused():
-    with pytest.raises(ValueError, match="every_n_updates must be at least 1"):
+    with pytest.raises(ValueError, match="every_n_updates of at least 1"):
         ImageLogger(every_n_updates=0)

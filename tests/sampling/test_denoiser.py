@@ -117,7 +117,7 @@ def test_a_generation_does_not_depend_on_its_neighbours(network, z, named):
 
 @pytest.mark.parametrize("w", [float("nan"), float("inf")])
 def test_a_scale_that_is_no_number_is_refused(network, w):
-    with pytest.raises(ValueError, match=f"finite number, received {w}"):
+    with pytest.raises(ValueError, match=f"finite guidance_scale, received {w}"):
         GuidedDenoiser(network, w)
 
 

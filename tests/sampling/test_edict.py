@@ -193,5 +193,5 @@ def test_mixing_of_one_leaves_the_pair_alone(pair):
 
 @pytest.mark.parametrize("mixing", [0.0, -0.5, 1.01, float("nan")])
 def test_a_mixing_that_cannot_be_undone_is_refused(mixing):
-    with pytest.raises(ValueError, match=r"mixing must be in \(0, 1\], received"):
+    with pytest.raises(ValueError, match=r"a mixing in \(0, 1\], received"):
         EDICT(mixing)

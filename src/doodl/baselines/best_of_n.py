@@ -27,9 +27,9 @@ class BestOfN:
 
     def __init__(self, samples: int | None = None, updates: int = 20) -> None:
         if samples is not None and samples < 1:
-            raise ValueError(f"samples must be at least 1, received {samples}")
+            raise ValueError(f"Expected samples of at least 1, received {samples}.")
         if updates < 1:
-            raise ValueError(f"updates must be at least 1, received {updates}")
+            raise ValueError(f"Expected updates of at least 1, received {updates}.")
         self.samples = samples or round(CALLS_OF_AN_UPDATE * updates)
 
     def __call__(self, module: GuidedGeneration) -> None:

@@ -34,7 +34,7 @@ class OneStep:
 
     def __init__(self, strength: float = 20.0) -> None:
         if not (math.isfinite(strength) and strength >= 0):
-            raise ValueError(f"strength must be 0 or more, received {strength}")
+            raise ValueError(f"Expected a strength of 0 or more, received {strength}.")
         self.strength = strength
 
     def __call__(self, module: GuidedGeneration) -> None:

@@ -70,7 +70,7 @@ class GuidedDenoiser:
     ) -> None:
         if not math.isfinite(guidance_scale):
             raise ValueError(
-                f"guidance_scale must be a finite number, received {guidance_scale}"
+                f"Expected a finite guidance_scale, received {guidance_scale}."
             )
         if interval is not None and not interval[0] <= interval[1]:
             raise ValueError(

@@ -108,7 +108,7 @@ class EDICT(Method):
 
     def __init__(self, mixing: float = 0.93) -> None:
         if not 0 < mixing <= 1:
-            raise ValueError(f"mixing must be in (0, 1], received {mixing}")
+            raise ValueError(f"Expected a mixing in (0, 1], received {mixing}.")
         self.mixing = mixing
 
     def moves(self, steps: Sequence[Step], *, start: int = 0) -> list[Move]:
