@@ -1,8 +1,10 @@
-"""Draws the README's picture: what `doodl fit` made, originals above the best.
+"""Draws the README's pictures: what `doodl fit` made, originals above the best.
 
     python benchmarks/picture.py results docs/before_after.png
+    python benchmarks/picture.py DOODL sheet.jpg --beside one_step_3 best_of_N
 
-The first eight generations are shown, in the manifest's order; nothing is chosen.
+The first eight generations are shown, in the manifest's order; nothing is chosen. Below
+come the best pictures of the same generations in other folders, by name.
 """
 
 from __future__ import annotations
@@ -14,31 +16,48 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-SIDE, GAP, TEXT = 192, 12, 60
+GAP = 12
 
 
-def main(results: Path, target: Path, limit: int = 8) -> None:
-    """Write a PNG with a column a generation: prompt, original, best."""
-    with (results / "manifest.csv").open() as file:
-        rows = list(csv.DictReader(file))[:limit]
-    width = GAP + len(rows) * (SIDE + GAP)
-    sheet = Image.new("RGB", (width, TEXT + 2 * (SIDE + GAP)), "white")
+def main(results: Path, target: Path, beside: list[Path], limit: int = 8) -> None:
+    """Write a PNG with a column a generation: its prompt, original, and best ones."""
+    folders = (results, results, *beside)
+    places = [{r["id"]: f / r["folder"] for r in _rows(f)} for f in folders]
+    shared = set.intersection(*map(set, places))
+    rows = [row for row in _rows(results) if row["id"] in shared][:limit]
+    names = ["original", *["best"] * (1 + len(beside))]
+    labels = ["original", *(f.name.replace("_", " ") for f in folders[1:])]
+    # Alone at three times the size of the shapes world's pictures, else at twice.
+    margin, side, text = (110, 128, 76) if beside else (0, 192, 60)
+    letters, size = (18, 13) if beside else (26, 15)
+    width = margin + GAP + len(rows) * (side + GAP)
+    sheet = Image.new("RGB", (width, text + len(names) * (side + GAP)), "white")
     pen = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=15)
+    font = ImageFont.load_default(size=size)
     for column, row in enumerate(rows):
-        left = GAP + column * (SIDE + GAP)
-        words = "\n".join(textwrap.wrap(row["prompt"], 26))
+        left = margin + GAP + column * (side + GAP)
+        words = "\n".join(textwrap.wrap(row["prompt"], letters))
         pen.multiline_text((left, 8), words, fill="black", font=font)
-        for line, name in enumerate(("original", "best")):
-            picture = Image.open(results / row["folder"] / f"{name}.png")
-            big = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-            sheet.paste(big, (left, TEXT + line * (SIDE + GAP)))
+        for line, (place, name) in enumerate(zip(places, names, strict=True)):
+            picture = Image.open(place[row["id"]] / f"{name}.png")
+            big = picture.resize((side, side), Image.Resampling.LANCZOS)
+            sheet.paste(big, (left, text + line * (side + GAP)))
+    if beside:
+        for line, label in enumerate(labels):
+            top = text + line * (side + GAP) + side // 2
+            pen.text((GAP, top), label, fill="black", font=font, anchor="lm")
     target.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(target, optimize=True)
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "manifest.csv").open() as file:
+        return list(csv.DictReader(file))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path)
     parser.add_argument("target", type=Path)
+    parser.add_argument("--beside", type=Path, nargs="*", default=[])
     main(**vars(parser.parse_args()))

@@ -20,12 +20,19 @@ from doodl.shapes.scenes import (
 def reference_pictures() -> dict[str, Tensor]:
     """Return pixels (3, 64, 64) in [0, 1] by name.
 
-    `checkered_heart` is one particular object, yellow with purple checks. `dull` is a
-    pale picture of little contrast.
+    `checkered_heart` is one particular object, yellow with purple checks. `dull`,
+    `dull_star` and `dull_square` are pale pictures of little contrast.
     """
     heart = _alone("heart", "yellow", "checkered", "purple", "grey", vividness=1.0)
-    dull = _alone("circle", "cyan", "plain", "white", "grey", vividness=0.35)
-    return {"checkered_heart": render(heart)[0], "dull": render(dull)[0]}
+    scenes = {
+        "checkered_heart": heart,
+        "dull": _alone("circle", "cyan", "plain", "white", "grey", vividness=0.35),
+        "dull_star": _alone("star", "red", "plain", "white", "black", vividness=0.35),
+        "dull_square": _alone(
+            "square", "green", "plain", "white", "brown", vividness=0.35
+        ),
+    }
+    return {name: render(scene)[0] for name, scene in scenes.items()}
 
 
 def _alone(  # one word an attribute
