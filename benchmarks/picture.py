@@ -4,7 +4,8 @@
     python benchmarks/picture.py DOODL sheet.jpg --beside one_step_3 best_of_N
 
 The first eight generations are shown, in the manifest's order; nothing is chosen. Below
-come the best pictures of the same generations in other folders, by name.
+come the best pictures of the same generations in other folders, by name; above, with
+`--prompts FILE`, the pictures that they were asked for.
 """
 
 from __future__ import annotations
@@ -16,30 +17,44 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from doodl.data import PromptsAndSeeds
+
 GAP = 12
 
 
-def main(results: Path, target: Path, beside: list[Path], limit: int = 8) -> None:
-    """Write a PNG with a column a generation: its prompt, original, and best ones."""
+def main(
+    results: Path,
+    target: Path,
+    beside: list[Path],
+    prompts: str | None,
+    limit: int = 8,
+) -> None:
+    """Write a sheet with a column a generation: its prompt, original, and best ones."""
     folders = (results, results, *beside)
-    places = [{r["id"]: f / r["folder"] for r in _rows(f)} for f in folders]
-    shared = set.intersection(*map(set, places))
-    rows = [row for row in _rows(results) if row["id"] in shared][:limit]
-    names = ["original", *["best"] * (1 + len(beside))]
+    lines = [
+        {r["id"]: folder / r["folder"] / f"{name}.png" for r in _rows(folder)}
+        for folder, name in zip(folders, _names(len(folders)), strict=True)
+    ]
     labels = ["original", *(f.name.replace("_", " ") for f in folders[1:])]
+    if prompts is not None:
+        made = PromptsAndSeeds(prompts).generations
+        lines.insert(0, {g.id: Path(g.image) for g in made if g.image})
+        labels.insert(0, "asked for")
+    shared = set.intersection(*map(set, lines))
+    rows = [row for row in _rows(results) if row["id"] in shared][:limit]
     # Alone at three times the size of the shapes world's pictures, else at twice.
     margin, side, text = (110, 128, 76) if beside else (0, 192, 60)
     letters, size = (18, 13) if beside else (26, 15)
     width = margin + GAP + len(rows) * (side + GAP)
-    sheet = Image.new("RGB", (width, text + len(names) * (side + GAP)), "white")
+    sheet = Image.new("RGB", (width, text + len(lines) * (side + GAP)), "white")
     pen = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=size)
     for column, row in enumerate(rows):
         left = margin + GAP + column * (side + GAP)
         words = "\n".join(textwrap.wrap(row["prompt"], letters))
         pen.multiline_text((left, 8), words, fill="black", font=font)
-        for line, (place, name) in enumerate(zip(places, names, strict=True)):
-            picture = Image.open(place[row["id"]] / f"{name}.png")
+        for line, paths in enumerate(lines):
+            picture = Image.open(paths[row["id"]])
             big = picture.resize((side, side), Image.Resampling.LANCZOS)
             sheet.paste(big, (left, text + line * (side + GAP)))
     if beside:
@@ -48,6 +63,10 @@ def main(results: Path, target: Path, beside: list[Path], limit: int = 8) -> Non
             pen.text((GAP, top), label, fill="black", font=font, anchor="lm")
     target.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(target, optimize=True)
+
+
+def _names(count: int) -> list[str]:
+    return ["original", *["best"] * (count - 1)]
 
 
 def _rows(folder: Path) -> list[dict[str, str]]:
@@ -60,4 +79,5 @@ if __name__ == "__main__":
     parser.add_argument("results", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--beside", type=Path, nargs="*", default=[])
+    parser.add_argument("--prompts", help="file whose column image is shown as well")
     main(**vars(parser.parse_args()))
