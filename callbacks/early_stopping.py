@@ -54,10 +54,18 @@ class EarlyStopping(Callback):
 
     @override
     def setup(self, trainer: Trainer, pl_module: GuidedGeneration, stage: str) -> None:
-        if self.monitor == "judge" and pl_module.parts.judge is None:
+        self.check(pl_module)
+
+    def check(self, module: GuidedGeneration) -> None:
+        """Refuse a module that has not what is monitored.
+
+        Raises:
+            ValueError: there is no judge.
+        """
+        if self.monitor == "judge" and module.parts.judge is None:
             raise ValueError(
-                "early_stopping.monitor is 'judge', but there is no judge; "
-                "set model.judge."
+                "Expected a judge for early_stopping.monitor judge, received none; set "
+                "model.judge."
             )
 
     @override

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from typing_extensions import override
 
 from doodl import __version__, images
-from doodl.archive import Archive
+from doodl.archive import TIMING, Archive
 from doodl.data import Generation, PromptsAndSeeds
 from doodl.generation import GuidedGeneration
 from doodl.report import table
@@ -110,6 +110,10 @@ class Results(Callback):
         rendering = pl_module.rendering
         if rendering is not None and rendering.update == pl_module.num_updates:
             self._collect(pl_module, {})
+        elif pl_module.trajectory.active().any():  # the trainer's time is over
+            if pl_module.saved:
+                self._save_state(pl_module)
+            return
         self._finish(pl_module.trajectory, "finished")
 
     @override
@@ -194,7 +198,7 @@ class Results(Callback):
             files = {
                 **self._pictures(trajectory, i),
                 "metrics.jsonl": lines.encode(),
-                "timing.json": json.dumps({"seconds": seconds}).encode(),
+                TIMING: json.dumps({"seconds": seconds}).encode(),
             }
             self.archive.save(generation, files, row)
         self.archive.drop_state(trajectory.generations)
@@ -235,6 +239,10 @@ class Results(Callback):
             console.print(table(rows[:MOST]))
         if len(rows) > MOST:
             console.out(f"and {len(rows) - MOST} more", highlight=False)
+        missing = len(self.generations) - len(rows)
+        if missing:
+            left = f"{missing} not finished yet: the same command goes on with them"
+            console.out(left, highlight=False)
         # As plain text: brackets in a path are no markup, and a path has one line.
         console.out(f"Pictures and manifest.csv: {self.folder}", highlight=False)
         log = self.folder / "tensorboard"

@@ -1,11 +1,15 @@
 """Nothing is lost: what is there is kept, what was begun goes on, bit for bit."""
 
 import json
+import subprocess
+import sys
 import warnings
+from datetime import timedelta
 
 import pytest
 import torch
 from lightning import Callback
+from lightning.pytorch.callbacks import Timer
 
 from doodl.archive import Archive, differences
 from doodl.callbacks import EarlyStopping, Multicrop, Results
@@ -77,6 +81,84 @@ def test_a_killed_run_loses_only_the_updates_since_the_last_save(run, counted):
     run(every=2)
     # Of the second batch, updates 2, 3 and 4 of 5.
     assert len(counted.grad) - before == calls // 2 * 3 // 5
+
+
+def test_an_interruption_saves_what_no_update_had_saved(run, counted):
+    run("whole", every=100)
+    calls = len(counted.grad)
+    interrupted(run, Stop(1, 3), every=100)
+    before = len(counted.grad)
+    run(every=100)
+    # Of the second batch, updates 3 and 4 of 5.
+    assert len(counted.grad) - before == calls // 2 * 2 // 5
+
+
+class TimeIsUp(Callback):
+    """Stops the trainer as its `max_time` does, after an update of a batch."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        trainer.should_stop = (trainer.current_epoch, batch) == (1, 2)
+
+
+def test_a_time_limit_leaves_the_rest_for_the_same_command(run, tmp_path, capsys):
+    whole = run("whole")
+    folder = run("results", TimeIsUp(), Timer(timedelta(hours=1)))
+    assert len(list(folder.glob("*/summary.json"))) == 2
+    assert "2 not finished yet" in capsys.readouterr().out
+    (path,) = (folder / ".state").iterdir()
+    assert not any("Timer" in key for key in torch.load(path)["callbacks"])
+    assert contents(run()) == contents(whole)
+
+
+class Break(Callback):
+    """Fails between two batches."""
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 1:
+            raise ValueError("broken")
+
+
+def test_a_finished_batch_is_not_kept_as_begun(run, tmp_path):
+    interrupted(run, Break())
+    assert len(list((tmp_path / "results").glob("*/summary.json"))) == 2
+    assert not list((tmp_path / "results" / ".state").glob("*.pt"))
+
+
+def test_a_state_of_a_device_that_is_gone_is_read(tmp_path):
+    written = """
+import torch
+from doodl.archive import Archive
+from doodl.data import Generation
+torch.serialization.register_package(0, lambda storage: "cuda:3", lambda s, l: None)
+Archive("results").save_state([Generation("a", 0)], {"latents": torch.ones(2)})
+"""
+    (tmp_path / "results").mkdir()
+    subprocess.run([sys.executable, "-c", written], cwd=tmp_path, check=True)
+    state = Archive(tmp_path / "results").load_state([Generation("a", 0)])
+    assert state["latents"].tolist() == [1, 1]
+
+
+def test_settings_bind_a_folder_from_its_first_result_on(tmp_path):
+    archive, generation = Archive(tmp_path), Generation("a", 0)
+    archive.open({"height": 100})
+    archive.open({"height": 64})
+    archive.save(generation, {}, {"id": generation.id, "status": "finished"})
+    with pytest.raises(ValueError, match="height was 64, is 100"):
+        archive.open({"height": 100})
+
+
+def test_broken_files_of_a_folder_are_named_or_made_again(tmp_path):
+    archive, generation = Archive(tmp_path), Generation("a", 0)
+    archive.open({"height": 64})
+    archive.save(generation, {}, {"id": generation.id, "status": "finished"})
+    assert archive.remaining([generation]) == []
+    (tmp_path / generation.id / "summary.json").write_text("{")
+    assert archive.remaining([generation]) == [generation]
+    (tmp_path / "settings.json").write_text("")
+    with pytest.raises(
+        ValueError, match=r"Could not read the settings.*settings\.json"
+    ):
+        archive.check({"height": 64})
 
 
 def test_an_early_stop_counts_the_updates_before_the_interruption(run):

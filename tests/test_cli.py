@@ -190,7 +190,7 @@ def test_the_help_explains_settings(capsys):
         (["fit", "--data.seeds", "[-1]"], "received -1"),
         (["fit", "--data.seeds", "[]"], "at least one seed"),
         (["fit", "--data.prompts", "nowhere.csv"], "nowhere.csv; there is none"),
-        (["fit", "--data.seeds", "3-1"], "range such as '0-99', received '3-1'"),
+        (["fit", "--data.seeds", "3-1"], "range such as '0-99', .* received '3-1'"),
         (["fit", "--trainer.strategy", "ddp"], "strategy IndependentRanks.*ddp"),
         (["fit", "--data.batch_size", "0"], "batch_size of at least 1, received 0"),
         (["fit", "--model.num_steps", "0"], "between 1 and 1000, received 0"),
@@ -209,6 +209,16 @@ def test_the_help_explains_settings(capsys):
         (["fit", "--trainer.gradient_clip_val", "1"], "no trainer.gradient_clip_val"),
         (["fit", "--trainer.accumulate_grad_batches", "2"], "of 1, received 2"),
         (["fit", "--trainer.max_epochs", "-5"], "max_epochs.*-5"),
+        (["fit", "--trainer.max_steps", "2"], "no trainer.max_steps, received 2"),
+        (["fit", "--trainer.limit_train_batches", "2"], "no .*batches, received 2"),
+        (["fit", "--trainer.limit_train_batches", "0.5"], "no .*batches, received 0.5"),
+        (["fit", "--trainer.overfit_batches", "1"], "no trainer.overfit_batches"),
+        (["fit", "--trainer.fast_dev_run", "true"], "no trainer.fast_dev_run"),
+        (["fit", "--trainer.devices", "abc"], "`devices` selected with"),
+        (["fit", "--model.optimizer", "torch.optim.SGD"], "LatentSGD.*received SGD"),
+        (["fit", "--optimizer", "torch.optim.SGD"], "--optimizer"),
+        (["fit", "--data.prompts", "a ring " * 50], "list of prompts or a file"),
+        (["fit", "--data.prompts", "job.csv"], "no picture at 'gone.png'"),
         (["predict", "--data.prompts", "[]"], "at least one prompt"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -218,9 +228,9 @@ def test_a_mistake_ends_with_one_sentence(refused, empty, arguments, message):
     (empty / "binary.yaml").write_bytes(b"\xff\xfe\x00\x80")
     (empty / "list.yaml").write_text("- 1\n- 2\n")
     (empty / "unknown.yaml").write_text("model: {colour: red}\n")
+    (empty / "job.csv").write_text("prompt,image\na ring,shapes/dull.png\na,gone.png\n")
     sentence = refused(*arguments)
     assert re.search(message, sentence), sentence
-    assert not (empty / "results" / "manifest.csv").exists()
 
 
 def test_a_missing_model_is_a_sentence_too(capsys, empty):
@@ -322,6 +332,47 @@ def test_a_folder_holds_what_one_configuration_makes(empty, capsys):
         cli.main(["fit", *other, *TINY])
     assert exit_.value.code == 2
     assert "'results' were made with other settings: model.a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("axes", ["", "dim=(1, 2)"])
+def test_a_guide_of_another_shape_is_a_sentence(capsys, empty, axes):
+    (empty / "shapeless.py").write_text(
+        "from doodl.guides import Guide\n\n\n"
+        "class Shapeless(Guide):\n"
+        "    def forward(self, pixels, targets):\n"
+        f"        return pixels.mean({axes})\n"
+    )
+    with pytest.raises(SystemExit):
+        cli.main(["fit", "--model.guide", "shapeless.Shapeless", *TINY])
+    err = capsys.readouterr().err
+    assert "one loss a picture" in err
+    assert "Traceback" not in err
+    # Nothing was made, so that the folder takes the settings of another try.
+    cli.main(["fit", *TINY])
+    assert len(manifest(empty / "results")) == 3
+
+
+def test_a_folder_named_as_a_packaged_config_is_none(printed, empty):
+    (empty / "symmetry").mkdir()
+    _, config = printed("fit", "--config", "symmetry")
+    assert config["model"]["guide"]["class_path"] == "doodl.guides.Symmetry"
+
+
+def test_the_progress_bar_can_be_left_out(empty, capsys):
+    cli.main(["fit", *TINY, "--trainer.enable_progress_bar", "false"])
+    assert len(manifest(empty / "results")) == 3
+    assert "generations 1-3" not in "".join(capsys.readouterr())
+
+
+def test_callbacks_that_change_pictures_belong_to_a_folder(empty, capsys):
+    (empty / "black.py").write_text(
+        "from lightning import Callback\n\n\nclass Black(Callback):\n    pass\n"
+    )
+    cli.main(["fit", *TINY])
+    cli.main(["fit", *TINY, "--trainer.callbacks+=doodl.callbacks.Animation"])
+    with pytest.raises(SystemExit):
+        cli.main(["fit", *TINY, "--trainer.callbacks+=black.Black"])
+    assert "made with other settings: trainer.callbacks" in capsys.readouterr().err
 
 
 def test_predict_with_a_baseline(empty):

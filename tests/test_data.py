@@ -99,7 +99,7 @@ def test_seeds_can_be_ranges(text, seeds):
     "text", ["", "a", "3-1", "1-", "-1", "1.5", "0-99999999", "1 2"]
 )
 def test_other_texts_are_no_seeds(text):
-    with pytest.raises(ValueError, match=r"range such as '0-99', received"):
+    with pytest.raises(ValueError, match=r"range such as '0-99', .* received"):
         parse_seeds(text)
 
 

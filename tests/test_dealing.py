@@ -5,6 +5,7 @@ import socket
 import threading
 
 import pytest
+from torch.distributed import DistNetworkError
 
 from doodl.dealing import SharedCount, count_alone, deal, open_store
 
@@ -64,4 +65,14 @@ def test_without_the_host_there_is_no_more_work(port):
     count = shared(port, host=False)
     assert list(itertools.islice(deal([[1], [2], [3]], count, list), 1)) == [[1]]
     open_store.cache_clear()  # ends the host, and forgets the client
-    assert list(deal([[1], [2], [3]], count, list)) == []
+    with pytest.warns(UserWarning, match="first process has ended: if it failed, run"):
+        assert list(deal([[1], [2], [3]], count, list)) == []
+
+
+def test_a_host_that_never_comes_is_a_sentence(monkeypatch):
+    def absent(*args, **settings):
+        raise DistNetworkError("timed out")
+
+    monkeypatch.setattr("doodl.dealing.open_store", absent)
+    with pytest.raises(ValueError, match="first process at here:7, found none"):
+        SharedCount("here", 7, host=False, attempt="0")

@@ -150,6 +150,11 @@ def test_a_prompt_that_is_cut_is_quoted(costs, capsys):
         (("--model.height", "33"), "Expected a height that is a multiple of"),
         (("--model.guidance_interval", "[5, 4]"), "first timestep not above its last"),
         (("--model.pretrained", "gone.safetensors"), "There is no checkpoint at"),
+        (("--trainer.accumulate_grad_batches", "2"), "of 1, received 2"),
+        (
+            ("--model.judge", "null", "--early_stopping.monitor", "judge"),
+            "Expected a judge for early_stopping.monitor",
+        ),
     ],
 )
 def test_it_refuses_what_the_job_would(refused, arguments, sentence):
@@ -157,7 +162,8 @@ def test_it_refuses_what_the_job_would(refused, arguments, sentence):
 
 
 def test_it_refuses_a_folder_of_other_settings(refused, unloaded):
-    (unloaded / "results").mkdir()
+    (unloaded / "results" / "one").mkdir(parents=True)
+    (unloaded / "results" / "one" / "summary.json").write_text("{}")
     (unloaded / "results" / "settings.json").write_text('{"command": "predict"}')
     assert "command was predict, is fit" in refused()
 

@@ -40,6 +40,7 @@ COLUMNS = (
 )
 """Of `manifest.csv`."""
 
+TIMING = "timing.json"
 SUMMARY = "summary.json"
 """Written last into a generation's folder: where it is, the folder is complete."""
 
@@ -56,6 +57,7 @@ class Archive:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self._known: dict[Path, tuple[int | None, dict[str, Any] | None]] = {}
         for path in (self.folder, *self.folder.parents):
             if path.exists() and not path.is_dir():
                 raise ValueError(
@@ -75,7 +77,7 @@ class Archive:
         path = self.folder / "settings.json"
         with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not path.is_file():
+            if not (path.is_file() and self._begun()):
                 write(path, json.dumps(settings, indent=2).encode())
         self.check(settings)
 
@@ -93,15 +95,26 @@ class Archive:
             for folder in made:
                 folder.rmdir()
         path = self.folder / "settings.json"
-        if not path.is_file():
+        if not (path.is_file() and self._begun()):
             return
-        there = json.loads(path.read_text())
+        try:
+            there = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(
+                f"Could not read the settings of these results, '{path}': {error}; "
+                "choose another --results.folder."
+            ) from error
         changed = differences(there, json.loads(json.dumps(settings)))
         if changed:
             raise ValueError(
                 f"The results in '{self.folder}' were made with other settings: "
                 f"{'; '.join(changed)}; choose another --results.folder, or remove it."
             )
+
+    def _begun(self) -> bool:
+        """Return whether there is anything that was made with the folder's settings."""
+        made = (self.folder.glob(f"*/{SUMMARY}"), self.folder.glob(".state/*.pt"))
+        return any(True for paths in made for _ in paths)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -121,8 +134,7 @@ class Archive:
 
     def row(self, generation: Generation) -> dict[str, Any] | None:
         """Return a generation's row of the manifest, if it is there."""
-        path = self.folder / generation.id / SUMMARY
-        return json.loads(path.read_text()) if path.is_file() else None
+        return self._read(self.folder / generation.id / SUMMARY)
 
     def remaining(self, batch: Sequence[Generation]) -> list[Generation]:
         """Return those of a batch that still have to be made.
@@ -160,14 +172,26 @@ class Archive:
         """
         written: list[Path] = []
         while (found := sorted(self.folder.glob(f"*/{SUMMARY}"))) != written:
-            rows, timings = [], []
-            for path in found:
-                rows.append(json.loads(path.read_text()))
-                timing = json.loads((path.parent / "timing.json").read_text())
-                timings.append({"id": rows[-1]["id"], **timing})
+            read = ((self._read(p), self._read(p.parent / TIMING)) for p in found)
+            rows = [row | (timing or {}) for row, timing in read if row is not None]
             write(self.folder / "manifest.csv", _table(rows, COLUMNS))
-            write(self.folder / "timings.csv", _table(timings, ("id", "seconds")))
+            write(self.folder / "timings.csv", _table(rows, ("id", "seconds")))
             written = found
+
+    def _read(self, path: Path) -> dict[str, Any] | None:
+        """Return what a file of the archive says; it is read again if it changes.
+
+        One that is not there, or broken, says nothing: its generation is made again.
+        """
+        try:
+            changed = path.stat().st_mtime_ns
+            known, content = self._known.get(path, (None, None))
+            if known != changed:
+                content = json.loads(path.read_text())
+                self._known[path] = changed, content
+        except (OSError, ValueError):
+            return None
+        return content
 
     # Begun batches ----------------------------------------------------------------
 
@@ -185,7 +209,7 @@ class Archive:
         if not path.is_file():
             return None
         try:
-            return torch.load(path, weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
         except Exception:  # whatever torch raises of a file that is broken
             warnings.warn(
                 f"Could not read the state '{path}'; its generations begin again.",

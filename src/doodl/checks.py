@@ -20,8 +20,8 @@ def parse_seeds(text: str) -> list[int]:
         first, last = match.groups() if match else (None, None)
         if first is None or int(last or first) - int(first) not in range(10**6):
             raise ValueError(
-                f"Expected seeds as a list or a range such as '0-99', received "
-                f"'{text}'."
+                f"Expected seeds as a list or a range such as '0-99', of at most a "
+                f"million, received '{text}'."
             )
         seeds += range(int(first), int(last or first) + 1)
     return seeds
@@ -34,7 +34,11 @@ def check_file(prompts: str) -> None:
         ValueError: it is no file and does not look like one.
     """
     looks = Path(prompts).suffix.lower() in (".txt", ".csv", ".jsonl")
-    if not looks and not Path(prompts).is_file():
+    try:
+        found = Path(prompts).is_file()
+    except OSError:  # a text that is too long for a path
+        found = False
+    if not looks and not found:
         raise ValueError(
             f"Expected a list of prompts or a file of them, received '{prompts}'; put "
             "a prompt in a list."

@@ -26,7 +26,7 @@ from doodl.callbacks import EarlyStopping, ImageLogger, Multicrop, Progress, Res
 from doodl.configuration import CONFIGS, default_configs, packaged
 from doodl.data import PromptsAndSeeds
 from doodl.generation import GuidedGeneration
-from doodl.precision import NetworkPrecision, weights_of
+from doodl.precision import NetworkPrecision, refuse_trainer_settings, weights_of
 from doodl.strategy import independent
 
 PREDICT = CONFIGS / "predict.yaml"
@@ -71,7 +71,13 @@ class DoodlCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         asked = self._get(self.config_init, "trainer", {})
         names = ("accelerator", "devices", "num_nodes", "strategy")
-        ranks = independent(**{k: asked[k] for k in names if asked.get(k) is not None})
+        given = {k: asked[k] for k in names if asked.get(k) is not None}
+        try:
+            ranks = independent(**given)
+        except TypeError as error:  # of a number of devices that is none
+            raise ValueError(str(error)) from error
+        if asked.get("enable_progress_bar") is False:
+            self._parser(self.subcommand).callback_keys.remove("progress")
         if asked.get("precision") is not None:
             plugins = asked.get("plugins") or []
             plugins = plugins if isinstance(plugins, list) else [plugins]
@@ -93,6 +99,8 @@ class DoodlCLI(LightningCLI):
             )
         from doodl.dry_run import dry_run, report
 
+        refuse_trainer_settings(self.trainer)
+        self._get(self.config_init, "early_stopping").check(self.model)
         results = self._get(self.config_init, "results")
         results.archive.check({"command": subcommand, **results.settings})
         self.model.archive = results.archive
@@ -107,8 +115,12 @@ class DoodlCLI(LightningCLI):
         # How networks are run changes an image by round-off at most.
         model = {k: v for k, v in whole["model"].items() if k != "execution"}
         keys = ("multicrop", "early_stopping")
-        precision = {"precision": whole["trainer"].get("precision")}
-        return {"model": model, **{k: whole[k] for k in keys}, "trainer": precision}
+        trainer = {"precision": whole["trainer"].get("precision")}
+        callbacks = whole["trainer"].get("callbacks") or []
+        changing = [c for c in callbacks if not _only_watches(c["class_path"])]
+        if changing:
+            trainer["callbacks"] = changing
+        return {"model": model, **{k: whole[k] for k in keys}, "trainer": trainer}
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -138,6 +150,7 @@ def main(args: Sequence[str] | None = None) -> None:
                 parser_class=Parser,
                 parser_kwargs=below,
                 save_config_kwargs={"overwrite": True},
+                auto_configure_optimizers=False,
             )
     except (ValueError, OSError, MisconfigurationException) as error:
         if os.environ.get("DOODL_TRACEBACK"):
@@ -182,6 +195,11 @@ def fail(message: str) -> NoReturn:
     """Print one sentence on stderr and exit with status 2."""
     print(f"doodl: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(2)
+
+
+def _only_watches(class_path: str) -> bool:
+    """Return whether a callback changes nothing that is saved of a generation."""
+    return class_path.startswith("lightning.") or class_path.endswith(".Animation")
 
 
 def _say(message: Warning | str, *args: Any, **kwargs: Any) -> None:

@@ -29,7 +29,7 @@ def packaged(arguments: Sequence[str]) -> list[str]:
         head, equals, name = argument.rpartition("=")
         named = head in CONFIG if equals else i > 0 and arguments[i - 1] in CONFIG
         path, small = CONFIGS / f"{name}.yaml", CONFIGS / f"{name}_shapes.yaml"
-        if named and not Path(name).exists() and path.is_file():
+        if named and not Path(name).is_file() and path.is_file():
             expanded.append(f"{head}{equals}{path}")
             if shapes and small.is_file():
                 expanded.append(f"--config={small}")

@@ -101,7 +101,7 @@ class PromptsAndSeeds(LightningDataModule):
         negative_prompt: str = "",
         categories: list[str] | None = None,
         images: list[str] | None = None,
-        target: str | None = None,
+        target: str | int | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -124,7 +124,8 @@ class PromptsAndSeeds(LightningDataModule):
                     "with a list; leave them out."
                 )
             rows = [Row(prompt) for prompt in prompts or []]
-        rows = [replace(r, class_name=r.class_name or target) for r in rows]
+        default = None if target is None else str(target)
+        rows = [replace(r, class_name=r.class_name or default) for r in rows]
         if images:
             rows = [
                 replace(r, image=r.image or image) for r in rows for image in images

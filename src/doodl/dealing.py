@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import cache
@@ -38,8 +39,8 @@ class SharedCount:
     """Numbers that several processes share, through torch's own key-value store.
 
     The store is no process group: nobody waits for the others, only for the store's
-    host to be there. When the host has ended so has the work, since it would not have
-    ended before.
+    host to be there. When the host has ended so has the work, unless it failed: then
+    what was not dealt is left for the same command, given again.
 
     Args:
         address: of the host.
@@ -53,13 +54,25 @@ class SharedCount:
     def __init__(self, address: str, port: int, *, host: bool, attempt: str) -> None:
         # Every process of a job counts as often as the others.
         self.key = f"doodl/{attempt}/{next(self.uses)}"
-        self.store = open_store(address, port, host)
+        try:
+            self.store = open_store(address, port, host)
+        except DistError as error:
+            raise ValueError(
+                f"Expected the first process at {address}:{port}, found none there "
+                "within five minutes; see what became of it, and run the same command "
+                "again."
+            ) from error
 
     def __call__(self) -> int:
         """Return the next number."""
         try:
             return self.store.add(self.key, 1) - 1
         except DistError:
+            warnings.warn(
+                "The first process has ended: if it failed, run the same command again "
+                "for what it has not dealt.",
+                stacklevel=2,
+            )
             return sys.maxsize
 
 

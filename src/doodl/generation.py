@@ -24,7 +24,7 @@ from doodl.guides.views import FullFrame, Verdict, Views
 from doodl.images import to_pixels
 from doodl.optimizer import LatentSGD
 from doodl.parts import Baseline, Parts
-from doodl.precision import refuse_gradient_settings, sixteen_bits, weights_of
+from doodl.precision import refuse_trainer_settings, sixteen_bits, weights_of
 from doodl.pretrained import Loading, TextToImage, check_source
 from doodl.sampling.adjoints import Adjoint
 from doodl.sampling.ddim import DDIM
@@ -138,6 +138,11 @@ class GuidedGeneration(LightningModule):
         self.mixing = getattr(method, "mixing", mixing)
         self.make_optimizer = optimizer or LatentSGD
         trial = self.make_optimizer([torch.zeros(2, 0, 1, 1, 1)])  # may refuse early
+        if not isinstance(trial, LatentSGD):
+            raise ValueError(
+                f"Expected the optimizer LatentSGD or a subclass of it, received "
+                f"{type(trial).__name__}, which knows no generations."
+            )
         if edit is not None and trial.defaults.get("average_pair"):
             raise ValueError(
                 "Expected average_pair false with an edit, received true: the pair "
@@ -197,7 +202,7 @@ class GuidedGeneration(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Plan the work of this process and load the networks onto its device."""
-        refuse_gradient_settings(self.trainer)
+        refuse_trainer_settings(self.trainer)
         self.warned = False
         self._plan()
         if stage == "fit":
@@ -270,9 +275,9 @@ class GuidedGeneration(LightningModule):
 
     def begin(self, generations: Sequence[Generation]) -> None:
         """Draw the pairs of a batch and compute what it is conditioned on."""
+        self.first_update, self.saved = 0, {}
         self.trajectory = Trajectory(generations)
         self.rendering, self.diagnostics = None, {}
-        self.first_update, self.saved = 0, {}
         self.conditioning = self._conditioning(generations)
         self.latents.data = self._initial(generations).to(self.device)
         self.latents.grad = None
@@ -301,7 +306,9 @@ class GuidedGeneration(LightningModule):
 
     def state(self) -> dict[str, Any]:
         """Return all that the batch needs to go on after the last update."""
-        states = {c.state_key: c.state_dict() for c in self._callbacks()}
+        # Lightning's own, as its timer, count for the process and not for the batch.
+        own = [c for c in self._callbacks() if not _is_lightnings(c)]
+        states = {c.state_key: c.state_dict() for c in own}
         # Copies: the optimiser goes on writing into its own.
         momenta = self._optimizer().state_dict()["state"]
         return {
@@ -465,6 +472,7 @@ class GuidedGeneration(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Plan an epoch for the next batch, if there is one."""
+        self.saved = {}
         self.take()
         self.trainer.fit_loop.max_epochs = len(self.batches)
 
@@ -522,3 +530,7 @@ class GuidedGeneration(LightningModule):
 
     def _memory(self) -> AbstractContextManager[None]:
         return guards.out_of_memory(self.trajectory, reverses=self.parts.reverses)
+
+
+def _is_lightnings(callback: Callback) -> bool:
+    return type(callback).__module__.partition(".")[0] == "lightning"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import nn
 
+from doodl import images
 from doodl.data import Generation
 from doodl.editing import Edit
 from doodl.guides.base import Guide, freeze
@@ -129,6 +130,9 @@ class Parts:
         for part in (*self.watchers.values(), self.edit):
             if part is not None:
                 part.check(generations)
+        if self.verdict is not None:  # it may look at the pictures that are asked for
+            for path in dict.fromkeys(g.image for g in generations if g.image):
+                images.load(path)
 
     def load(self, device: torch.device) -> None:
         """Load the networks that look at pictures, frozen, onto a device."""

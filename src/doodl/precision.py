@@ -85,12 +85,26 @@ def sixteen_bits(trainer: Trainer) -> bool:
     return name in AUTOCAST or WEIGHTS.get(name, torch.float32).itemsize == 2
 
 
-def refuse_gradient_settings(trainer: Trainer) -> None:
-    """Refuse a trainer that would change the gradient between loss and optimiser.
+def refuse_trainer_settings(trainer: Trainer) -> None:
+    """Refuse a trainer that would change the gradient, or leave updates out.
 
     Raises:
-        ValueError: it clips gradients or adds those of several updates.
+        ValueError: it clips gradients, adds those of several updates, or ends a batch
+            of generations before its updates are done.
     """
+    limit = trainer.limit_train_batches
+    early = {
+        "fast_dev_run": trainer.fast_dev_run,
+        "overfit_batches": trainer.overfit_batches,
+        "max_steps": trainer.max_steps != -1 and trainer.max_steps,
+        "limit_train_batches": (isinstance(limit, int) or limit < 1) and limit,
+    }
+    for name, value in early.items():
+        if value:
+            raise ValueError(
+                f"Expected no trainer.{name}, received {value}, which would end a "
+                "generation before its updates are done; set model.num_updates."
+            )
     if trainer.gradient_clip_val:
         raise ValueError(
             f"Expected no trainer.gradient_clip_val, received "

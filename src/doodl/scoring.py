@@ -31,6 +31,13 @@ def crop_losses(
     count = crops.shape[1]
 
     whole = guide(crops.flatten(0, 1), repeat(targets, count))
+    expected = (len(crops) * count,)
+    if whole.shape != expected:
+        raise ValueError(
+            f"Expected one loss a picture, {expected}, from the guide "
+            f"{type(guide).__name__}, received {tuple(whole.shape)}; take the mean "
+            "over channels, rows and columns, not over pictures."
+        )
     losses = [whole, *guide.losses.values()]
     split = [part.unflatten(0, (-1, count)) for part in losses]
     return torch.stack([views.reduce(part) for part in split], dim=1)

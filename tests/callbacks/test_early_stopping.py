@@ -118,5 +118,5 @@ def test_a_judge_that_is_not_there_is_refused_before_anything_is_loaded(
     fit, monkeypatch
 ):
     monkeypatch.setattr("doodl.pretrained.TextToImage.load", pytest.fail)
-    with pytest.raises(ValueError, match="there is no judge"):
+    with pytest.raises(ValueError, match="Expected a judge for"):
         fit(callbacks=[EarlyStopping("judge", target=1.0)])

@@ -128,11 +128,11 @@ def test_seconds_have_a_file_of_their_own(saved, folder):
     assert all(float(row["seconds"]) > 0 for row in rows)
 
 
-def test_equal_runs_write_equal_manifests(saved, folder):
+def test_equal_runs_write_equal_manifests(fit, tmp_path):
     texts = []
-    for _ in range(2):
-        saved()
-        texts.append((folder / "manifest.csv").read_bytes())
+    for name in ("one", "other"):
+        fit(callbacks=[Results(str(tmp_path / name))])
+        texts.append((tmp_path / name / "manifest.csv").read_bytes())
     assert texts[0] == texts[1]
 
 
