@@ -1,5 +1,6 @@
 """An edit begins with the pair that makes a given picture."""
 
+import re
 from functools import partial
 
 import pytest
@@ -54,6 +55,17 @@ def test_the_original_is_the_picture(edit, picture, strength, num_steps):
     again = reconstruction(module, picture)
     assert (first.pixels - again).abs().max() < 1e-3
     assert not torch.equal(*first.latents)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_how_well_the_picture_comes_back_is_said(edit, capsys, dtype):
+    module = edit(mixing=0.6, latents_dtype=dtype)
+    said = capsys.readouterr().err
+    (error,) = re.findall(r"come back within (\S+) standard deviations", said)
+    assert module.latents.dtype == getattr(torch, dtype)
+    # Of the two precisions: round-off, amplified by 0.6 to the power of -10.
+    assert float(error) < (1e-3 if dtype == "float32" else 1e-5)
+    assert "picture.png' worst" in said
 
 
 def test_updates_improve_a_picture(edit):

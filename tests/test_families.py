@@ -63,7 +63,7 @@ def pair(model, count=2):
 
 
 def gradient(model, method, adjoint, num_steps):
-    latents = pair(model, method.latents).requires_grad_()
+    latents = pair(model, method.num_latents).requires_grad_()
     final = sampler(model, num_steps, method, adjoint).sample(latents, told(model))
     model.decode(final.flatten(0, 1)).square().mean().backward()
     return latents.grad

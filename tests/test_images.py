@@ -110,6 +110,12 @@ def test_the_camera_rotation_is_applied(tmp_path):
     assert pixels[:, 0, 1].tolist() == [1, 1, 1]
 
 
+def test_floating_point_pixels_are_refused(tmp_path):
+    Image.new("F", (4, 4), 0.2).save(tmp_path / "float.tiff")
+    with pytest.raises(ValueError, match=r"float\.tiff': its pixels are floating"):
+        images.load(tmp_path / "float.tiff")
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ValueError, match="no picture at .*missing.png"):
         images.load(tmp_path / "missing.png")

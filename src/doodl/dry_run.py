@@ -75,7 +75,7 @@ def dry_run(
         Call.measure(partial(ask, timestep=some[0]), latent) if some else Call()
         for some in (guided, plain)
     ]
-    pair = torch.stack((latent,) * module.parts.method.latents)
+    pair = torch.stack((latent,) * module.parts.method.num_latents)
     height, width = (side * model.factor for side in module.shape[1:])
     size = pair.numel() * pair.element_size()
     return Cost(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -87,13 +88,21 @@ class Edit:
         start = self.start(module.num_steps)
         initial = module.sampler.invert(pair, module.conditioning, start=start)
         again = module.sampler.sample(initial, module.conditioning, start=start)
-        error = ((again - pair).abs().mean() / pair.std()).item()
+        spread = pair.flatten(2).std(dim=2)
+        errors = ((again - pair).abs().flatten(2).mean(dim=2) / spread).amax(dim=0)
+        worst = int(errors.nan_to_num(torch.inf).argmax())
+        error, name = errors[worst].item(), generations[worst].image
+        print(
+            f"doodl: the pictures to edit come back within {error:.2g} standard "
+            f"deviations of their latents, '{name}' worst.",
+            file=sys.stderr,
+        )
         if not error < ROUGH:
             warnings.warn(
-                f"The pictures to edit come back with an error of {error:.2g} standard "
-                f"deviations: mixing p = {module.mixing:g} amplifies round-off too "
-                f"much over {module.num_steps - start} steps; choose a larger p, or "
-                "fewer steps or a smaller strength.",
+                f"The picture '{name}' comes back with an error of {error:.2g} "
+                f"standard deviations: mixing p = {module.mixing:g} amplifies "
+                f"round-off too much over {module.num_steps - start} steps; choose a "
+                "larger p, fewer steps, a smaller strength, or latents_dtype float64.",
                 stacklevel=2,
             )
         return initial
@@ -109,7 +118,8 @@ class Edit:
         pixels = torch.stack(
             [images.cover(images.load(str(g.image)), *size) for g in generations]
         )
-        return module.model.encode(images.to_images(pixels.to(module.device)))
+        clean = module.model.encode(images.to_images(pixels.to(module.device)))
+        return clean.to(module.latents_dtype)
 
     def noised(
         self, module: GuidedGeneration, generations: Sequence[Generation], noise: Tensor

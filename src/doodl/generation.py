@@ -155,7 +155,7 @@ class GuidedGeneration(LightningModule):
         self.execution = execution or Execution()
         GuidedDenoiser(lambda z: z, guidance_scale, None, guidance_interval)  # may too
         self.views: Views = FullFrame()
-        self.latents = nn.Parameter(torch.empty(method.latents, 0, 1, 1, 1))
+        self.latents = nn.Parameter(torch.empty(method.num_latents, 0, 1, 1, 1))
         self.trajectory = Trajectory([])
         self.rendering: Rendering | None = None
         self.archive: Archive | None = None
@@ -204,7 +204,8 @@ class GuidedGeneration(LightningModule):
         """Plan the work of this process and load the networks onto its device."""
         refuse_trainer_settings(self.trainer)
         self.warned = False
-        self._plan()
+        data: PromptsAndSeeds = self.trainer.datamodule  # type: ignore[attr-defined]
+        self._plan(data)
         if stage == "fit":
             self.trainer.fit_loop.max_epochs = len(self.batches)
         if self.batches and not self.parts.loaded:
@@ -213,10 +214,10 @@ class GuidedGeneration(LightningModule):
             self.execution.prepare(model)
             self.adopt(model, sixteen_bits=sixteen_bits(self.trainer))
             self.parts.load(device)
+            self.parts.check(data.generations)  # what only networks know
 
-    def _plan(self) -> None:
+    def _plan(self, data: PromptsAndSeeds) -> None:
         """Refuse what cannot be made and take the first batch of this process."""
-        data: PromptsAndSeeds = self.trainer.datamodule  # type: ignore[attr-defined]
         self.parts.check(data.generations)
         count = getattr(self.trainer.strategy, "count", count_alone)()
         remaining = self.archive.remaining if self.archive else list
@@ -238,7 +239,7 @@ class GuidedGeneration(LightningModule):
             ValueError: the method does not work with it, or the image's size.
         """
         method = self.parts.method
-        if method.latents > 1 and model.few_steps(self.num_steps):
+        if method.num_latents > 1 and model.few_steps(self.num_steps):
             raise ValueError(
                 f"Expected the method DDIM for '{self.pretrained}', a model that jumps "
                 f"in few steps, received {type(method).__name__} with num_steps "
@@ -293,7 +294,7 @@ class GuidedGeneration(LightningModule):
         # The two latents start as copies of one draw.
         seeds = [g.seed for g in generations]
         initial = pairs.draw(seeds, self.shape, self.latents_dtype)
-        return torch.stack((initial,) * self.parts.method.latents)
+        return torch.stack((initial,) * self.parts.method.num_latents)
 
     def on_train_epoch_start(self) -> None:
         """Begin the next batch and clear the optimiser's state."""

@@ -55,6 +55,8 @@ def load(path: str | os.PathLike[str]) -> Tensor:
     try:
         with Image.open(path) as file:
             picture = ImageOps.exif_transpose(file)
+            if picture.mode == "F":
+                raise ValueError("its pixels are floating-point numbers; save 8 bits")
             return (
                 _sixteen_bits(picture) if "I" in picture.mode else _eight_bits(picture)
             )

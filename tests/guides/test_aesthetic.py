@@ -41,7 +41,10 @@ def test_the_loss_is_the_distance_to_the_target(clips, head, linear, pixels, tar
     assert guide.prepare(GENERATIONS) == {}
     ratings = linear.double()(guide.embed(pixels))[:, 0]
     assert torch.allclose(guide(pixels, {}), (ratings - target).abs())
-    assert torch.allclose(guide.score(pixels, {}), ratings)
+    clipped = ratings.clamp(1, 10)
+    nearest = target - (target - clipped).abs()
+    assert torch.allclose(guide.score(pixels, {}), nearest)
+    assert torch.equal(nearest.argsort(), (clipped - target).abs().argsort().flip(0))
 
 
 def test_without_target_the_loss_is_minus_the_rating(clips, head, pixels):

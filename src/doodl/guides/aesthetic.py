@@ -70,8 +70,15 @@ class Aesthetic(ClipGuide):
 
     @override
     def score(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """The predicted rating, (N,) in [1, 10]."""
-        return self.rate(pixels).clamp(LOWEST, HIGHEST)
+        """The predicted rating, (N,) in [1, 10].
+
+        Above the target it falls as much as the rating rises, so that the highest
+        score is that of the rating nearest to the target.
+        """
+        ratings = self.rate(pixels).clamp(LOWEST, HIGHEST)
+        if self.target is None:
+            return ratings
+        return self.target - (self.target - ratings).abs()
 
     def rate(self, pixels: Tensor) -> Tensor:
         """Predicted ratings (N,), unclipped, of (N, 3, input_size, input_size)."""

@@ -86,7 +86,9 @@ class Classifier(Guide):
 
     @override
     def check(self, generations: Sequence[Generation]) -> None:
-        self.classes(generations)
+        for target in self.classes(generations):
+            if self.loaded:  # before, the number of classes is not known
+                check_class(target, self.count)
 
     def classes(self, generations: Sequence[Generation]) -> list[int]:
         """The class that each generation is asked to show.
@@ -111,10 +113,8 @@ class Classifier(Guide):
     @override
     def prepare(self, generations: Sequence[Generation]) -> dict[str, Tensor]:
         device = self._loaded().mean.device
-        classes = self.classes(generations)
-        for target in classes:
-            check_class(target, self.count)
-        return {"class": torch.tensor(classes, device=device)}
+        self.check(generations)
+        return {"class": torch.tensor(self.classes(generations), device=device)}
 
     @override
     def forward(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:

@@ -50,7 +50,7 @@ class DDIM(Method):
         Song, Meng, Ermon, Denoising Diffusion Implicit Models, arXiv 2010.02502.
     """
 
-    latents = 1
+    num_latents = 1
     reversible = False
 
     def moves(self, steps: Sequence[Step], *, start: int = 0) -> list[Denoise]:

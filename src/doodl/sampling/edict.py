@@ -103,7 +103,7 @@ class EDICT(Method):
         Wallace, Gokul, Naik, EDICT, CVPR 2023, arXiv 2211.12446.
     """
 
-    latents = 2
+    num_latents = 2
     reversible = True
 
     def __init__(self, mixing: float = 0.93) -> None:

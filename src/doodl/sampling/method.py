@@ -16,11 +16,11 @@ class Method(ABC):
     """Turns denoising steps into moves of a chain.
 
     Attributes:
-        latents: how many latents the chain moves.
+        num_latents: that the chain moves together.
         reversible: whether every move can be undone.
     """
 
-    latents: int
+    num_latents: int
     reversible: bool
 
     @abstractmethod
