@@ -352,6 +352,11 @@ def test_a_guide_of_another_shape_is_a_sentence(capsys, empty, axes):
     assert len(manifest(empty / "results")) == 3
 
 
+def test_symmetry_is_that_of_the_whole_picture(printed):
+    _, config = printed("fit", "--config", "symmetry")
+    assert config["multicrop"]["num_cutouts"] == 0  # a crop has another axis
+
+
 def test_a_folder_named_as_a_packaged_config_is_none(printed, empty):
     (empty / "symmetry").mkdir()
     _, config = printed("fit", "--config", "symmetry")

@@ -1,13 +1,38 @@
 """Best of N: how many, and bad input."""
 
 import pytest
+import torch
 
 from doodl.baselines.best_of_n import BestOfN
+from doodl.generation import GuidedGeneration
 
 
 def test_n_costs_what_the_updates_cost():
-    assert BestOfN(updates=20).samples == 136
-    assert BestOfN(samples=5).samples == 5
+    assert BestOfN().count(20) == BestOfN(updates=20).count(50) == 136
+    assert BestOfN(samples=5).count(20) == 5
+
+
+def test_the_guides_favourite_of_n_is_kept_and_the_first_is_the_original(
+    fit, monkeypatch
+):
+    scores, look = [], GuidedGeneration.look
+
+    def watched(self, *args):
+        look(self, *args)
+        scores.append(self.rendering.guide.item())
+
+    monkeypatch.setattr(GuidedGeneration, "look", watched)
+    (original,) = fit(
+        baseline=BestOfN(1), stage="predict", seeds=(3,), prompts="a"
+    ).kept
+    for count in (2, 5):
+        scores.clear()
+        (kept,) = fit(
+            baseline=BestOfN(count), stage="predict", seeds=(3,), prompts="a"
+        ).kept
+        assert len(scores) == len(set(scores)) == count
+        assert torch.equal(kept.first[0].pixels, original.first[0].pixels)
+        assert kept.best[0].guide == max(scores)
 
 
 def test_bad_numbers_are_refused():

@@ -20,6 +20,24 @@ def test_noise_and_clean_latent_make_the_noisy_one(kind, generator):
         assert noise is raw
 
 
+def guided(fit, strength):
+    return fit(
+        baseline=OneStep(strength), stage="predict", num_steps=6, seeds=(0, 1)
+    ).kept[0]
+
+
+def test_without_strength_it_is_the_original(fit):
+    kept = guided(fit, 0.0)
+    for first, last in zip(kept.first, kept.last, strict=True):
+        torch.testing.assert_close(last.pixels, first.pixels, atol=1e-5, rtol=0)
+
+
+def test_a_little_of_it_raises_the_guides_score(fit):
+    kept = guided(fit, 3.0)
+    for first, last in zip(kept.first, kept.last, strict=True):
+        assert last.guide > first.guide
+
+
 def test_a_bad_strength_is_refused():
     with pytest.raises(ValueError, match="a strength of 0 or more"):
         OneStep(float("nan"))

@@ -22,22 +22,27 @@ class BestOfN:
 
     Args:
         samples: N; by default as many as cost what `updates` updates cost.
-        updates: of the optimisation that is compared with.
+        updates: of the optimisation that is compared with, by default the module's
+            `num_updates`.
     """
 
-    def __init__(self, samples: int | None = None, updates: int = 20) -> None:
+    def __init__(self, samples: int | None = None, updates: int | None = None) -> None:
         if samples is not None and samples < 1:
             raise ValueError(f"Expected samples of at least 1, received {samples}.")
-        if updates < 1:
+        if updates is not None and updates < 1:
             raise ValueError(f"Expected updates of at least 1, received {updates}.")
-        self.samples = samples or round(CALLS_OF_AN_UPDATE * updates)
+        self.samples, self.updates = samples, updates
+
+    def count(self, num_updates: int) -> int:
+        """Return N beside an optimisation of so many updates."""
+        return self.samples or round(CALLS_OF_AN_UPDATE * (self.updates or num_updates))
 
     def __call__(self, module: GuidedGeneration) -> None:
         """Record N samples of every generation of the module's batch."""
         generations = module.trajectory.generations
         seeds = [g.seed for g in generations]
         edit = module.parts.edit
-        for number in range(self.samples):
+        for number in range(self.count(module.num_updates)):
             if number:
                 noise = pairs.noise(seeds, "draw", number, module.shape)
             else:
