@@ -93,12 +93,11 @@ def refuse_trainer_settings(trainer: Trainer) -> None:
             of generations before its updates are done.
     """
     limit = trainer.limit_train_batches
-    early: dict[str, Any] = {
-        "max_steps": trainer.max_steps != -1 and trainer.max_steps,
-        "limit_train_batches": (isinstance(limit, int) or limit < 1) and limit,
-    }
-    for name in ("fast_dev_run", "overfit_batches"):
-        early[name] = getattr(trainer, name)
+    # The first two set the others as well.
+    names = ("fast_dev_run", "overfit_batches")
+    early: dict[str, Any] = {name: getattr(trainer, name) for name in names}
+    early["max_steps"] = trainer.max_steps != -1 and trainer.max_steps
+    early["limit_train_batches"] = (isinstance(limit, int) or limit < 1) and limit
     for name, value in early.items():
         if value:
             raise ValueError(
