@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from doodl.data import PromptsAndSeeds
+from doodl.jobs.data import PromptsAndSeeds
 
 GAP = 12
 

@@ -15,7 +15,7 @@ import torch
 from torchvision.utils import save_image
 
 from doodl.cli import main as doodl
-from doodl.data import PromptsAndSeeds
+from doodl.jobs.data import PromptsAndSeeds
 from doodl.shapes.evaluate import plain_captions
 from doodl.shapes.renderer import render
 from doodl.shapes.scenes import (

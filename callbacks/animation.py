@@ -13,7 +13,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from doodl.files import write
-from doodl.generation import GuidedGeneration
+from doodl.guided_generation import GuidedGeneration
 
 
 class Animation(Callback):

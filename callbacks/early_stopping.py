@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from doodl.generation import GuidedGeneration
+from doodl.guided_generation import GuidedGeneration
 
 
 class EarlyStopping(Callback):

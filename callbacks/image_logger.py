@@ -13,7 +13,7 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
-from doodl.generation import GuidedGeneration
+from doodl.guided_generation import GuidedGeneration
 from doodl.images import grid
 from doodl.trajectory import Trajectory
 

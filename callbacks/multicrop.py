@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from typing_extensions import override
 
-from doodl.generation import GuidedGeneration
+from doodl.guided_generation import GuidedGeneration
 from doodl.guides import cutouts
 from doodl.guides.views import FullFrame
 

@@ -6,8 +6,8 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from typing_extensions import override
 
-from doodl.data import PromptsAndSeeds
-from doodl.generation import GuidedGeneration
+from doodl.guided_generation import GuidedGeneration
+from doodl.jobs.data import PromptsAndSeeds
 
 
 class Progress(TQDMProgressBar):

@@ -18,10 +18,11 @@ from safetensors.torch import save
 from typing_extensions import override
 
 from doodl import __version__, images
-from doodl.archive import TIMING, Archive
-from doodl.data import Generation, PromptsAndSeeds
-from doodl.generation import GuidedGeneration
-from doodl.report import table
+from doodl.generation import Generation
+from doodl.guided_generation import GuidedGeneration
+from doodl.jobs.archive import TIMING, Archive
+from doodl.jobs.data import PromptsAndSeeds
+from doodl.jobs.report import table
 from doodl.trajectory import Trajectory
 
 MOST = 64

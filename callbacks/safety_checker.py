@@ -11,8 +11,8 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from typing_extensions import override
 
-from doodl.data import Generation
-from doodl.generation import GuidedGeneration
+from doodl.generation import Generation
+from doodl.guided_generation import GuidedGeneration
 from doodl.trajectory import Trajectory
 
 

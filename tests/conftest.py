@@ -95,9 +95,9 @@ def fit(model, monkeypatch, tmp_path):
     """
     from lightning import Callback, Trainer
 
-    from doodl.data import PromptsAndSeeds
-    from doodl.generation import GuidedGeneration
+    from doodl.guided_generation import GuidedGeneration
     from doodl.guides import Symmetry
+    from doodl.jobs.data import PromptsAndSeeds
 
     monkeypatch.setattr("doodl.pretrained.TextToImage.load", lambda *args: model)
 

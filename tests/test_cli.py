@@ -179,7 +179,7 @@ def test_the_help_explains_settings(capsys):
         (["fit", "--model.colour", "red"], "--model.colour"),
         (["fit", "--model.guide", "nowhere.Guide"], "nowhere.Guide"),
         (["fit", "--model.guide", "doodl.guides.Nothing"], "doodl.guides.Nothing"),
-        (["fit", "--model.guide", "doodl.data.Generation"], "Generation"),
+        (["fit", "--model.guide", "doodl.jobs.data.Generation"], "Generation"),
         (["fit", "--model.guide.init_args.colour", "1"], "colour"),
         (["fit", "--model.verdict", "doodl.guides.Symmetry"], "--model.verdict.*Verdi"),
         (["fit", "--data.prompts", "[]"], "at least one prompt"),

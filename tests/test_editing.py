@@ -8,9 +8,9 @@ import torch
 
 from doodl import images
 from doodl.baselines import OneStep
-from doodl.data import Generation
 from doodl.editing import Edit
-from doodl.generation import GuidedGeneration
+from doodl.generation import Generation
+from doodl.guided_generation import GuidedGeneration
 from doodl.guides import Symmetry
 from doodl.optimizer import LatentSGD
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from doodl.execution import LARGE, Execution
-from doodl.generation import GuidedGeneration
+from doodl.guided_generation import GuidedGeneration
 from doodl.guides import Symmetry
 from doodl.pretrained import TextToImage
 from doodl.sampling.denoiser import GuidedDenoiser

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import families
-from doodl.generation import GuidedGeneration
+from doodl.guided_generation import GuidedGeneration
 from doodl.guides import Symmetry
 from doodl.pretrained import TextToImage
 from doodl.sampling.adjoints import CheckpointAdjoint, DirectAdjoint, ReversibleAdjoint
@@ -109,7 +109,7 @@ def run(folder, tmp_path, **settings):
     """Three updates without noise; returns the losses."""
     from lightning import Callback, Trainer
 
-    from doodl.data import PromptsAndSeeds
+    from doodl.jobs.data import PromptsAndSeeds
     from doodl.optimizer import LatentSGD
 
     losses = []

@@ -4,9 +4,9 @@ import pytest
 import torch
 from lightning import Trainer
 
-from doodl.data import PromptsAndSeeds
-from doodl.generation import GuidedGeneration
+from doodl.guided_generation import GuidedGeneration
 from doodl.guides import CLIPText, Symmetry
+from doodl.jobs.data import PromptsAndSeeds
 from doodl.optimizer import LatentSGD
 from doodl.precision import NetworkPrecision, sixteen_bits, weights_of
 from doodl.sampling.adjoints import CheckpointAdjoint, ReversibleAdjoint

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from doodl import latents as pairs
-from doodl.data import Generation
+from doodl.generation import Generation
 from doodl.guides import CLIPText
 from doodl.pretrained import TextToImage, load_classifier, load_clip, load_timm, locate
 from doodl.sampling.ddim import DDIM

@@ -24,10 +24,10 @@ from typing_extensions import override
 
 from doodl.callbacks import EarlyStopping, ImageLogger, Multicrop, Progress, Results
 from doodl.configuration import CONFIGS, default_configs, packaged
-from doodl.data import PromptsAndSeeds
-from doodl.generation import GuidedGeneration
+from doodl.guided_generation import GuidedGeneration
+from doodl.jobs.data import PromptsAndSeeds
+from doodl.jobs.strategy import independent
 from doodl.precision import NetworkPrecision, refuse_trainer_settings, weights_of
-from doodl.strategy import independent
 
 PREDICT = CONFIGS / "predict.yaml"
 
@@ -97,7 +97,7 @@ class DoodlCLI(LightningCLI):
                 f"Expected --dry-run with `doodl fit`, received it with `doodl "
                 f"{subcommand}`, which optimises nothing; leave it out."
             )
-        from doodl.dry_run import dry_run, report
+        from doodl.jobs.dry_run import dry_run, report
 
         refuse_trainer_settings(self.trainer)
         self._get(self.config_init, "early_stopping").check(self.model)

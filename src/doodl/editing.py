@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from doodl import images
-from doodl.data import Generation
+from doodl.generation import Generation
 
 if TYPE_CHECKING:
-    from doodl.generation import GuidedGeneration
+    from doodl.guided_generation import GuidedGeneration
 
 ROUGH = 0.05
 """A mean error of the reconstructed latents, in standard deviations, that shows."""

@@ -17,7 +17,10 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from doodl.files import located, write
+from doodl.files import write
+
+PICTURES = Path(__file__).parent / "shapes" / "pictures"
+"""Pictures of the embedded world; `shapes/NAME.png` names one of them."""
 
 
 def to_pixels(images: Tensor) -> Tensor:
@@ -35,6 +38,15 @@ def to_pixels(images: Tensor) -> Tensor:
 def to_images(pixels: Tensor) -> Tensor:
     """Inverse of `to_pixels` inside the range:  2 x - 1."""
     return 2 * pixels - 1
+
+
+def located(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a picture; a user's own file goes before a packaged one."""
+    path = Path(path)
+    packaged = PICTURES / path.name
+    if path.parent == Path("shapes") and not path.exists() and packaged.is_file():
+        return packaged
+    return path
 
 
 def load(path: str | os.PathLike[str]) -> Tensor:

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from doodl import images
-from doodl.data import Generation
 from doodl.editing import Edit
+from doodl.generation import Generation
 from doodl.guides.base import Guide, freeze
 from doodl.guides.views import Verdict
 from doodl.pretrained import TextToImage
@@ -25,7 +25,7 @@ from doodl.sampling.method import Method
 from doodl.sampling.sampler import Sampler
 
 if TYPE_CHECKING:
-    from doodl.generation import GuidedGeneration
+    from doodl.guided_generation import GuidedGeneration
 
 REVERSING = (ReversibleAdjoint, BudgetAdjoint)
 """Adjoints that undo the chain's moves."""

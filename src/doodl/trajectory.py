@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from doodl.data import Generation
+from doodl.generation import Generation
 
 
 @dataclass

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from doodl.baselines.best_of_n import BestOfN
-from doodl.generation import GuidedGeneration
+from doodl.guided_generation import GuidedGeneration
 
 
 def test_n_costs_what_the_updates_cost():

@@ -241,7 +241,7 @@ def test_a_folder_on_a_full_disk_is_refused_before_networks_load(
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("doodl.archive.write", full)
+    monkeypatch.setattr("doodl.jobs.archive.write", full)
     monkeypatch.setattr("doodl.pretrained.TextToImage.load", pytest.fail)
     with pytest.raises(ValueError, match="No space left on device"):
         fit(callbacks=[Results(str(folder))])

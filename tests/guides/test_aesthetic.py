@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from doodl.data import Generation
+from doodl.generation import Generation
 from doodl.guides.aesthetic import Aesthetic, read_head
 
 GENERATIONS = [Generation("a cat", 0), Generation("a dog", 1)]

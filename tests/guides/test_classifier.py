@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from doodl.data import Generation
+from doodl.generation import Generation
 from doodl.guides.classifier import Classifier
 
 GENERATIONS = [Generation("a cat", 0), Generation("a dog", 1)]

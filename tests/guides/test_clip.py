@@ -4,7 +4,7 @@ import warnings
 import pytest
 import torch
 
-from doodl.data import Generation
+from doodl.generation import Generation
 from doodl.guides.clip import CLIPText, spherical_distance
 
 

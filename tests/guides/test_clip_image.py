@@ -3,7 +3,7 @@ import torch
 from PIL import Image
 
 from doodl import images
-from doodl.data import Generation
+from doodl.generation import Generation
 from doodl.guides.clip import spherical_distance
 from doodl.guides.clip_image import CLIPImage, centre_square
 

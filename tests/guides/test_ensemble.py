@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from doodl.data import Generation
+from doodl.generation import Generation
 from doodl.guides.base import Guide, repeat
 from doodl.guides.clip import CLIPText
 from doodl.guides.cutouts import resize

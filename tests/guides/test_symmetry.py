@@ -1,6 +1,6 @@
 import torch
 
-from doodl.data import Generation
+from doodl.generation import Generation
 from doodl.guides.symmetry import Symmetry
 
 

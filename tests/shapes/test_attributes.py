@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from doodl import images
-from doodl.data import Generation
+from doodl.generation import Generation
 from doodl.shapes.attributes import HEADS, IGNORED, attributes, readings, said
 from doodl.shapes.judge import AttributeJudge, matches
 from doodl.shapes.scenes import draw_scenes

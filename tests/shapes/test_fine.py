@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from doodl.data import Generation
+from doodl.generation import Generation
 from doodl.guides import Classifier
 from doodl.shapes.fine import (
     CLASSES,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from doodl import latents as pairs
 
 if TYPE_CHECKING:
-    from doodl.generation import GuidedGeneration
+    from doodl.guided_generation import GuidedGeneration
 
 CALLS_OF_AN_UPDATE = 6.8
 """DDIM samples that cost as much as one exact EDICT update, in forward calls: two

@@ -11,7 +11,7 @@ from torch import Tensor
 from doodl.sampling.schedule import Step, epsilon_coefficients
 
 if TYPE_CHECKING:
-    from doodl.generation import GuidedGeneration
+    from doodl.guided_generation import GuidedGeneration
 
 
 class OneStep:

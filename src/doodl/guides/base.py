@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from doodl.data import Generation
+from doodl.generation import Generation
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 

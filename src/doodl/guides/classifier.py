@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
-from doodl.data import Generation
+from doodl.generation import Generation
 from doodl.guides.base import Guide, freeze
 from doodl.guides.labels import find_class, read_labels
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from doodl import images as files
-from doodl.data import Generation
+from doodl.generation import Generation
 from doodl.guides.clip import ClipGuide, unit
 from doodl.guides.cutouts import resize
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from doodl.data import Generation
+from doodl.generation import Generation
 from doodl.guides.cutouts import full_frame
 
 

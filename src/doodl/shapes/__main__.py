@@ -8,7 +8,6 @@ import torch
 from jsonargparse import auto_cli
 
 from doodl import images
-from doodl.files import PICTURES
 from doodl.shapes.evaluate import evaluate
 from doodl.shapes.pictures import reference_pictures
 from doodl.shapes.recipe import install, train
@@ -33,7 +32,7 @@ def render(path: Path = Path("scenes.png"), count: int = 64, seed: int = 0) -> N
         print(f"{score:4.1f}  {caption}")
 
 
-def pictures(folder: Path = PICTURES) -> None:
+def pictures(folder: Path = images.PICTURES) -> None:
     """Draw the pictures that the packaged configurations begin with.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from doodl.data import Generation
+from doodl.generation import Generation
 from doodl.guides import Aesthetic
 from doodl.pretrained import SHAPES, TextToImage, load_clip, load_timm
 from doodl.shapes import aesthetic, autoencoder, classifier, contrastive, fine

@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from doodl import images
-from doodl.data import Generation
+from doodl.generation import Generation
 from doodl.guides.base import Guide
 from doodl.pretrained import load_timm, locate
 from doodl.shapes.attributes import HEADS, readings, split_logits

@@ -12,7 +12,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from doodl.strategy import IndependentRanks
+from doodl.jobs.strategy import IndependentRanks
 
 DEADLINE = 60
 """Seconds until a wait for a file gives up; the test then fails."""

@@ -27,8 +27,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from typing_extensions import override
 
-from doodl.dealing import Count, SharedCount, count_alone, open_store
-from doodl.launcher import IndependentLauncher
+from doodl.jobs.dealing import Count, SharedCount, count_alone, open_store
+from doodl.jobs.launcher import IndependentLauncher
 
 T = TypeVar("T")
 

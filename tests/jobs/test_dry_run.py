@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from doodl import cli
-from doodl.dry_run import dry_run
+from doodl.jobs.dry_run import dry_run
 from doodl.pretrained import TextToImage
 from doodl.pretrained.outline import outline
 
@@ -41,7 +41,7 @@ def costs(monkeypatch):
             found.append(dry_run(*args))
             return found[-1]
 
-        monkeypatch.setattr("doodl.dry_run.dry_run", keep)
+        monkeypatch.setattr("doodl.jobs.dry_run.dry_run", keep)
         cli.main(["fit", "--dry-run", *JOB, *arguments])
         return found.pop()
 

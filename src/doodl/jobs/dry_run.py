@@ -9,9 +9,10 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from doodl.cost import METRICS, Call, Cost
-from doodl.data import Generation, PromptsAndSeeds
-from doodl.generation import GuidedGeneration
+from doodl.generation import Generation
+from doodl.guided_generation import GuidedGeneration
+from doodl.jobs.cost import METRICS, Call, Cost
+from doodl.jobs.data import PromptsAndSeeds
 from doodl.pretrained.outline import fill, outline
 from doodl.sampling import memory
 from doodl.sampling.adjoints import BudgetAdjoint, DirectAdjoint

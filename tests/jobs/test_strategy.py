@@ -13,7 +13,7 @@ from lightning.pytorch.strategies import (
     SingleDeviceStrategy,
 )
 
-from doodl.strategy import IndependentRanks, refuse_stock_strategies
+from doodl.jobs.strategy import IndependentRanks, refuse_stock_strategies
 from processes import TIMEOUT, end, start
 
 SCRIPT = Path(__file__).parent / "uneven_ranks.py"

@@ -7,7 +7,7 @@ import threading
 import pytest
 from torch.distributed import DistNetworkError
 
-from doodl.dealing import SharedCount, count_alone, deal, open_store
+from doodl.jobs.dealing import SharedCount, count_alone, deal, open_store
 
 
 @pytest.fixture
@@ -73,6 +73,6 @@ def test_a_host_that_never_comes_is_a_sentence(monkeypatch):
     def absent(*args, **settings):
         raise DistNetworkError("timed out")
 
-    monkeypatch.setattr("doodl.dealing.open_store", absent)
+    monkeypatch.setattr("doodl.jobs.dealing.open_store", absent)
     with pytest.raises(ValueError, match="first process at here:7, found none"):
         SharedCount("here", 7, host=False, attempt="0")

@@ -11,12 +11,13 @@ from torch import nn
 
 from doodl import latents as pairs
 from doodl.baselines import BestOfN, OneStep
-from doodl.data import Generation, PromptsAndSeeds
 from doodl.editing import Edit
-from doodl.generation import GuidedGeneration
+from doodl.generation import Generation
 from doodl.guards import CORRUPT_GAP
+from doodl.guided_generation import GuidedGeneration
 from doodl.guides import Guide, Symmetry
 from doodl.images import to_pixels
+from doodl.jobs.data import PromptsAndSeeds
 from doodl.optimizer import LatentSGD
 from doodl.sampling.edict import EDICT
 

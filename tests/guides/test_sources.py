@@ -8,7 +8,7 @@ import transformers
 from safetensors.torch import save_file
 from torch import nn
 
-from doodl.data import Generation
+from doodl.generation import Generation
 from doodl.guides import Aesthetic, Classifier, CLIPText, Preference
 from doodl.guides.aesthetic import read_head
 from doodl.pretrained import load_classifier, load_clip

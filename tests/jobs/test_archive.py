@@ -11,9 +11,9 @@ import torch
 from lightning import Callback
 from lightning.pytorch.callbacks import Timer
 
-from doodl.archive import Archive, differences
 from doodl.callbacks import EarlyStopping, Multicrop, Results
-from doodl.data import Generation
+from doodl.generation import Generation
+from doodl.jobs.archive import Archive, differences
 
 SETTINGS = {"num_updates": 5, "seeds": (3, 4), "batch_size": 2}
 """A run of two batches."""
@@ -127,8 +127,8 @@ def test_a_finished_batch_is_not_kept_as_begun(run, tmp_path):
 def test_a_state_of_a_device_that_is_gone_is_read(tmp_path):
     written = """
 import torch
-from doodl.archive import Archive
-from doodl.data import Generation
+from doodl.jobs.archive import Archive
+from doodl.generation import Generation
 torch.serialization.register_package(0, lambda storage: "cuda:3", lambda s, l: None)
 Archive("results").save_state([Generation("a", 0)], {"latents": torch.ones(2)})
 """
@@ -270,7 +270,7 @@ def test_the_tables_have_rows_that_others_write_meanwhile(tmp_path, monkeypatch)
     first, second = Generation("a", 0), Generation("b", 0)
     files = {"timing.json": b'{"seconds": 1}'}
     archive.save(first, files, {"id": first.id})
-    from doodl import archive as module
+    from doodl.jobs import archive as module
 
     written = []
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from doodl.data import Generation
 from doodl.files import write
+from doodl.generation import Generation
 
 COLUMNS = (
     "id",

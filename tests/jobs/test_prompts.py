@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from doodl.prompts import Row, read_prompts
+from doodl.jobs.prompts import Row, read_prompts
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ import pytest
 import torch
 from lightning import LightningModule, Trainer
 
-from doodl.checks import parse_seeds
-from doodl.data import Generation, PromptsAndSeeds
+from doodl.generation import Generation
+from doodl.jobs.checks import parse_seeds
+from doodl.jobs.data import PromptsAndSeeds
 
 
 def test_the_seeds_of_a_prompt_stand_together():
