@@ -1,6 +1,7 @@
 """Callbacks that watch and steer a batch of generations."""
 
 from .animation import Animation
+from .base import GenerationCallback
 from .early_stopping import EarlyStopping
 from .image_logger import ImageLogger
 from .multicrop import Multicrop
@@ -11,6 +12,7 @@ from .safety_checker import SafetyChecker
 __all__ = [
     "Animation",
     "EarlyStopping",
+    "GenerationCallback",
     "ImageLogger",
     "Multicrop",
     "Progress",

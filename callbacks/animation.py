@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from lightning import Trainer
-from lightning.pytorch.callbacks import Callback
 from PIL import Image
 from torch import Tensor
 from typing_extensions import override
 
+from doodl.callbacks.base import GenerationCallback
+from doodl.callbacks.results import Results
 from doodl.files import write
+from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
+from doodl.trajectory import Rendering, Trajectory
 
 
-class Animation(Callback):
+class Animation(GenerationCallback):
     """Saves `trajectory.png`, an animated PNG, beside a generation's other results.
 
     Not on by default: `--trainer.callbacks+=doodl.callbacks.Animation`. It needs
@@ -25,6 +29,8 @@ class Animation(Callback):
     Args:
         milliseconds: that each update is shown.
     """
+
+    changes_images = False
 
     def __init__(self, milliseconds: int = 200) -> None:
         if milliseconds < 1:
@@ -35,35 +41,37 @@ class Animation(Callback):
         self.frames: list[Tensor] = []
 
     @override
-    def on_train_epoch_start(
-        self, trainer: Trainer, pl_module: GuidedGeneration
-    ) -> None:
+    def check(self, trainer: Trainer, module: GuidedGeneration) -> None:
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        folders = [c.folder for c in callbacks if isinstance(c, Results)]
+        if not folders:
+            raise ValueError(
+                "Expected the callback Results, beside whose files Animation writes, "
+                "received none; add it to the trainer's callbacks."
+            )
+        self.folder = folders[0]
+
+    @override
+    def on_generations_start(self, batch: Sequence[Generation]) -> None:
         self.frames = []
 
     @override
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: GuidedGeneration,
-        outputs: object,
-        batch: int,
-        batch_idx: int,
+    def on_rendered(
+        self, trajectory: Trajectory, rendering: Rendering, terms: Mapping[str, Tensor]
     ) -> None:
-        self._keep(pl_module)
+        pixels = rendering.pixels.nan_to_num()
+        self.frames.append((pixels * 255).round().to("cpu", torch.uint8))
 
     @override
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
-        if pl_module.archive is None:
-            raise RuntimeError("Animation writes beside Results; add that callback.")
-        rendering = pl_module.rendering
-        if rendering is not None and rendering.update == pl_module.num_updates:
-            self._keep(pl_module)
-        for i, generation in enumerate(pl_module.trajectory.generations):
-            last = pl_module.trajectory.last[i]
-            if last is not None:
-                folder = pl_module.archive.folder / generation.id
-                folder.mkdir(exist_ok=True)
-                frames = [frame[i] for frame in self.frames[: last.update + 1]]
+    def on_generations_end(self, trajectory: Trajectory) -> None:
+        for i, generation in enumerate(trajectory.generations):
+            last = trajectory.last[i]
+            frames = [
+                frame[i] for frame in self.frames[: last.update + 1 if last else 0]
+            ]
+            if frames:
+                folder = self.folder / generation.id
+                folder.mkdir(parents=True, exist_ok=True)
                 write(folder / "trajectory.png", animate(frames, self.milliseconds))
 
     @override
@@ -73,11 +81,6 @@ class Animation(Callback):
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.frames = list(state_dict["frames"])
-
-    def _keep(self, pl_module: GuidedGeneration) -> None:
-        if pl_module.rendering is not None:
-            pixels = pl_module.rendering.pixels.nan_to_num()
-            self.frames.append((pixels * 255).round().to("cpu", torch.uint8))
 
 
 def animate(frames: list[Tensor], milliseconds: int) -> bytes:

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from lightning import Trainer
-from lightning.pytorch.callbacks import Callback
-from torch.optim import Optimizer
 from typing_extensions import override
 
+from doodl.callbacks.base import GenerationCallback
+from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
+from doodl.trajectory import Rendering, Trajectory
 
 
-class EarlyStopping(Callback):
+class EarlyStopping(GenerationCallback):
     """Freezes a generation once its score is good enough or no longer improves.
 
     The others of its batch go on; the batch ends when all have ended. With the
@@ -53,39 +54,27 @@ class EarlyStopping(Callback):
         self.scores: list[list[float]] = []
 
     @override
-    def setup(self, trainer: Trainer, pl_module: GuidedGeneration, stage: str) -> None:
-        self.check(pl_module)
-
-    def check(self, module: GuidedGeneration) -> None:
-        """Refuse a module that has not what is monitored.
-
-        Raises:
-            ValueError: there is no judge.
-        """
-        if self.monitor == "judge" and module.parts.judge is None:
+    def check(self, trainer: Trainer, module: GuidedGeneration) -> None:
+        if self.monitor == "judge" and module.settings.judge is None:
             raise ValueError(
                 "Expected a judge for early_stopping.monitor judge, received none; set "
                 "model.judge."
             )
 
     @override
-    def on_train_epoch_start(
-        self, trainer: Trainer, pl_module: GuidedGeneration
-    ) -> None:
+    def on_generations_start(self, batch: Sequence[Generation]) -> None:
         self.scores = []
 
     @override
-    def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: GuidedGeneration, optimizer: Optimizer
-    ) -> None:
-        rendering = pl_module.rendering
-        if rendering is None or (self.target is None and self.patience is None):
-            return
+    def stops(self, trajectory: Trajectory, rendering: Rendering) -> dict[int, str]:
+        if self.target is None and self.patience is None:
+            return {}
         self.scores.append(getattr(rendering, self.monitor).tolist())
-        for i, scores in enumerate(zip(*self.scores, strict=True)):
-            reason = self.reason(scores)
-            if reason and not pl_module.trajectory.ended(i):
-                pl_module.stop(i, reason)
+        reasons = {
+            i: self.reason(scores)
+            for i, scores in enumerate(zip(*self.scores, strict=True))
+        }
+        return {i: reason for i, reason in reasons.items() if reason}
 
     @override
     def state_dict(self) -> dict[str, Any]:

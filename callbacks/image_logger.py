@@ -5,23 +5,26 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from lightning import Trainer
-from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 from typing_extensions import override
 
+from doodl.callbacks.base import GenerationCallback
+from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
 from doodl.images import grid
-from doodl.trajectory import Trajectory
+from doodl.trajectory import Rendering, Trajectory
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
-class ImageLogger(Callback):
+class ImageLogger(GenerationCallback):
     """Makes every generation of every rank a run of its own; x is the update.
 
     Scalars: `score/guide`, `score/judge`, `loss`, and under `latents/` what shows
@@ -36,6 +39,8 @@ class ImageLogger(Callback):
         every_n_updates: how often a picture is written.
         max_generations: how many of a process's generations are logged.
     """
+
+    changes_images = False
 
     def __init__(
         self,
@@ -57,13 +62,18 @@ class ImageLogger(Callback):
         self.totals: SummaryWriter | None = None
         self.scores: list[tuple[float, float]] = []
         self.clock = 0.0
+        self.num_updates = 0
+        self.fitting = False
 
     @override
-    def on_train_epoch_start(
-        self, trainer: Trainer, pl_module: GuidedGeneration
-    ) -> None:
-        # The module begins the batch after its callbacks, so ask the plan.
-        batch = pl_module.batches[trainer.current_epoch]
+    def setup(self, trainer: Trainer, pl_module: GuidedGeneration, stage: str) -> None:
+        self.trainer, self.fitting = trainer, stage == "fit"
+        self.num_updates = pl_module.num_updates
+
+    @override
+    def on_generations_start(self, batch: Sequence[Generation]) -> None:
+        if not self.fitting:
+            return
         room = max(self.max_generations - self.logged, 0)
         self.folders = [self.folder / g.id for g in batch[:room]]
         self.logged += len(self.folders)
@@ -72,40 +82,48 @@ class ImageLogger(Callback):
         self.clock = time.monotonic()
 
     @override
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: GuidedGeneration,
-        outputs: object,
-        batch: int,
-        batch_idx: int,
+    def on_rendered(
+        self, trajectory: Trajectory, rendering: Rendering, terms: Mapping[str, Tensor]
     ) -> None:
-        if pl_module.rendering is None:
-            return
+        update = rendering.update
         if not self.writers:
-            self.writers = [self._writer(f, batch) for f in self.folders]
+            self.writers = [self._writer(f, update) for f in self.folders]
+        columns = {"score/guide": rendering.guide.tolist()}
+        if rendering.judge is not None:
+            columns["score/judge"] = rendering.judge.tolist()
+        if terms:
+            columns |= self._measured(len(trajectory), terms)
+        for i, writer in enumerate(self.writers):
+            if trajectory.seen(i, rendering):
+                for name, values in columns.items():
+                    writer.add_scalar(name, values[i], update)
+            if update % self.every_n_updates == 0 or update == self.num_updates:
+                self._draw(trajectory, i)
+
+    def _measured(
+        self, count: int, terms: Mapping[str, Tensor]
+    ) -> dict[str, list[float]]:
+        """Return the columns that an update has and the final rendering has not."""
         now = time.monotonic()
         seconds, self.clock = now - self.clock, now
-        last = trainer.optimizers[0].last  # type: ignore[attr-defined]
-        columns = _columns(pl_module) | {
-            name if name.startswith("loss") else f"latents/{name}": values.tolist()
-            for name, values in (pl_module.diagnostics | last).items()
+        last = self.trainer.optimizers[0].last  # type: ignore[attr-defined]
+        device = self.trainer.strategy.root_device
+        return {
+            **{
+                name if name.startswith("loss") else f"latents/{name}": values.tolist()
+                for name, values in {**terms, **last}.items()
+            },
+            "cost/seconds": [seconds] * count,
+            "cost/peak_mib": [peak_memory(device)] * count,
         }
-        size = len(pl_module.trajectory)
-        columns["cost/seconds"] = [seconds] * size
-        columns["cost/peak_mib"] = [peak_memory(pl_module.device)] * size
-        self._write(pl_module, columns, picture=batch % self.every_n_updates == 0)
 
     @override
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
-        # A batch that ended early has no rendering after its last update.
-        if pl_module.rendering is not None:
-            result = pl_module.rendering.update == pl_module.num_updates
-            self._write(pl_module, _columns(pl_module) if result else {}, picture=True)
-        for writer in self.writers:
-            writer.close()
-        self.writers = []
-        self._total(trainer.global_rank, pl_module.trajectory)
+    def on_generations_end(self, trajectory: Trajectory) -> None:
+        for i in range(len(self.writers)):
+            self._draw(trajectory, i)
+        self._close()
+        if self.fitting:
+            self._total(self.trainer.global_rank, trajectory)
 
     def _total(self, rank: int, trajectory: Trajectory) -> None:
         """Write means over all generations so far that have a score."""
@@ -120,10 +138,16 @@ class ImageLogger(Callback):
             self.totals.add_scalar(f"total/guide_{name}", mean, count)
 
     @override
-    def on_fit_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
+    def teardown(self, trainer: Trainer, pl_module: object, stage: str) -> None:
+        self._close()
         if self.totals is not None:
             self.totals.close()
             self.totals = None
+
+    def _close(self) -> None:
+        for writer in self.writers:
+            writer.close()
+        self.writers = []
 
     def _writer(self, folder: Path, update: int) -> SummaryWriter:
         """Return a run's writer; what an earlier attempt wrote from here on goes."""
@@ -132,18 +156,6 @@ class ImageLogger(Callback):
         for old in folder.glob("events.*") if update == 0 else []:
             old.unlink()
         return SummaryWriter(str(folder), purge_step=update)
-
-    def _write(
-        self, pl_module: GuidedGeneration, columns: dict[str, list], *, picture: bool
-    ) -> None:
-        rendering = pl_module.rendering
-        assert rendering is not None
-        for i, writer in enumerate(self.writers):
-            if pl_module.trajectory.seen(i, rendering):
-                for name, values in columns.items():
-                    writer.add_scalar(name, values[i], rendering.update)
-            if picture:
-                self._draw(pl_module.trajectory, i)
 
     def _draw(self, trajectory: Trajectory, index: int) -> None:
         """Write original, current and best, unless there is nothing new to see."""
@@ -163,12 +175,3 @@ def peak_memory(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 2**20
     unit = 1 if sys.platform == "darwin" else 2**10  # bytes there, KiB here
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-
-
-def _columns(pl_module: GuidedGeneration) -> dict[str, list]:
-    rendering = pl_module.rendering
-    assert rendering is not None
-    columns = {"score/guide": rendering.guide.tolist()}
-    if rendering.judge is not None:
-        columns["score/judge"] = rendering.judge.tolist()
-    return columns

@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from lightning import Trainer
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from typing_extensions import override
 
-from doodl.guided_generation import GuidedGeneration
+from doodl.callbacks.base import GenerationCallback
 from doodl.guides import cutouts
-from doodl.guides.views import FullFrame
+from doodl.guides.views import Views
 
 
-class Multicrop(Callback):
-    """Lets the guide look at random crops during `fit`, at the full frame elsewhere.
+class Multicrop(GenerationCallback):
+    """Shows the guide random crops during `fit`; `predict` shows the full frame.
 
     Args:
         num_cutouts: crops of each picture; 0 for the full frame only.
@@ -52,13 +50,8 @@ class Multicrop(Callback):
         self._warned = False
 
     @override
-    def on_fit_start(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
-        if self.num_cutouts:
-            pl_module.views = self
-
-    @override
-    def on_fit_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
-        pl_module.views = FullFrame()
+    def views(self) -> Views | None:
+        return self if self.num_cutouts else None
 
     def __call__(
         self, pixels: Tensor, size: int | None, generators: Sequence[torch.Generator]

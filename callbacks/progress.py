@@ -1,37 +1,63 @@
-"""The progress line: which generations, which update, how good."""
+"""The progress line: which generations, which update, which scores."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from lightning import Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
+from torch import Tensor
 from typing_extensions import override
 
+from doodl.callbacks.base import GenerationCallback
+from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
 from doodl.jobs.data import PromptsAndSeeds
+from doodl.trajectory import Rendering, Trajectory
 
 
-class Progress(TQDMProgressBar):
-    """Reads "generations 5-8 of 64" and counts updates, with the mean guide score."""
+class Progress(GenerationCallback, TQDMProgressBar):
+    """Reads "generations 5-8 of 64" and counts updates, with the mean scores."""
+
+    changes_images = False
+
+    def __init__(self, refresh_rate: int = 1, process_position: int = 0) -> None:
+        super().__init__(refresh_rate, process_position)
+        self.fitting = False
+        self.positions: dict[Generation, int] = {}
+        self.scores: dict[str, str] = {}
 
     @override
-    def on_train_epoch_start(self, trainer: Trainer, *args: GuidedGeneration) -> None:
-        super().on_train_epoch_start(trainer, *args)
-        batch = args[0].batches[trainer.current_epoch]
+    def setup(self, trainer: Trainer, pl_module: GuidedGeneration, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
         data: PromptsAndSeeds = trainer.datamodule  # type: ignore[attr-defined]
-        first, last = (data.generations.index(batch[i]) + 1 for i in (0, -1))
-        self.train_progress_bar.set_description(
-            f"generations {first}-{last} of {len(data.generations)}"
-        )
+        self.positions = {g: i for i, g in enumerate(data.generations, 1)}
+        self.fitting, self.scores = stage == "fit", {}
+
+    @override
+    def on_generations_start(self, batch: Sequence[Generation]) -> None:
+        self.scores = {}
+        if self.fitting:
+            first, last = self.positions[batch[0]], self.positions[batch[-1]]
+            self.train_progress_bar.set_description(
+                f"generations {first}-{last} of {len(self.positions)}"
+            )
+
+    @override
+    def on_rendered(
+        self, trajectory: Trajectory, rendering: Rendering, terms: Mapping[str, Tensor]
+    ) -> None:
+        shown = {"guide": rendering.guide, "judge": rendering.judge}
+        self.scores = {
+            name: f"{values.mean().item():.3f}"
+            for name, values in shown.items()
+            if values is not None
+        }
+        if self.is_enabled:
+            self.train_progress_bar.set_postfix(self.scores)
 
     @override
     def get_metrics(
         self, trainer: Trainer, pl_module: GuidedGeneration
     ) -> dict[str, int | str | float | dict[str, float]]:
-        rendering = pl_module.rendering
-        if rendering is None:  # nothing has been made yet
-            return {}
-        shown: dict[str, int | str | float | dict[str, float]] = {}
-        shown["guide"] = f"{rendering.guide.mean().item():.3f}"
-        if rendering.judge is not None:
-            shown["judge"] = f"{rendering.judge.mean().item():.3f}"
-        return shown
+        return {**self.scores}

@@ -6,30 +6,32 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning import Trainer
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from safetensors.torch import save
+from torch import Tensor
 from typing_extensions import override
 
 from doodl import __version__, images
+from doodl.callbacks.base import GenerationCallback
 from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
 from doodl.jobs.archive import TIMING, Archive
 from doodl.jobs.data import PromptsAndSeeds
+from doodl.jobs.identity import identity
 from doodl.jobs.report import table
-from doodl.trajectory import Trajectory
+from doodl.trajectory import Rendering, Trajectory
 
 MOST = 64
 """Rows that the final table shows."""
 
 
-class Results(Callback):
+class Results(GenerationCallback):
     """Saves what was made: pictures, latents, scores, and `manifest.csv`.
 
     A generation's folder holds `original.png`, `best.png` and `final.png`, the initial
@@ -43,11 +45,9 @@ class Results(Callback):
     Args:
         folder: where the results go; made if it is missing.
         save_every_n_updates: how often a begun batch is saved.
-
-    Attributes:
-        settings: what changes an image, which a folder holds one set of; by default
-            what the module says of itself.
     """
+
+    changes_images = False
 
     def __init__(self, folder: str = "results", save_every_n_updates: int = 5) -> None:
         if save_every_n_updates < 1:
@@ -57,95 +57,113 @@ class Results(Callback):
             )
         self.archive = Archive(folder)
         self.save_every_n_updates = save_every_n_updates
-        self.settings: dict[str, Any] | None = None
+        self.settings: dict[str, Any] = {}
+        self.status = "finished"
+        self.batch: list[Generation] = []
+        self.unsaved: Mapping[str, Any] | None = None
         self.metrics: list[list[dict[str, Any]]] = []
         self.generations: list[Generation] = []
         self.started = 0.0
 
-    @override
-    def setup(self, trainer: Trainer, pl_module: GuidedGeneration, stage: str) -> None:
-        settings = {"command": stage, **(self.settings or pl_module.settings())}
-        self.archive.open(settings)
-        pl_module.archive = self.archive
-        data: PromptsAndSeeds = trainer.datamodule  # type: ignore[attr-defined]
-        self.generations = data.generations
-
     @property
     def folder(self) -> Path:
-        """Where the results go."""
+        """The results folder."""
         return self.archive.folder
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the manifest's rows of this job, as far as they are there."""
+        """Return the rows of this job's generations that the manifest has."""
         rows = map(self.archive.row, self.generations)
         return [row for row in rows if row is not None]
 
-    @override
-    def on_train_epoch_start(
-        self, trainer: Trainer, pl_module: GuidedGeneration
-    ) -> None:
-        self.started = time.monotonic()
-        self.metrics = [[] for _ in pl_module.batches[trainer.current_epoch]]
+    # Before the work ----------------------------------------------------------------
 
     @override
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: GuidedGeneration,
-        outputs: object,
-        batch: int,
-        batch_idx: int,
-    ) -> None:
-        self._collect(pl_module, pl_module.diagnostics)
+    def check(self, trainer: Trainer, module: GuidedGeneration) -> None:
+        command = "predict" if trainer.predicting else "fit"
+        self.settings = identity(module, trainer, command)
+        self.archive.check(self.settings)
 
     @override
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: GuidedGeneration, batch: int, batch_idx: int
-    ) -> None:
-        # The module notes what is to be saved after the callbacks of the update before.
-        if pl_module.saved and batch % self.save_every_n_updates == 0:
-            self._save_state(pl_module)
+    def remaining(self, batch: Sequence[Generation]) -> list[Generation]:
+        return self.archive.remaining(batch)
 
     @override
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
-        rendering = pl_module.rendering
-        if rendering is not None and rendering.update == pl_module.num_updates:
-            self._collect(pl_module, {})
-        elif pl_module.trajectory.active().any():  # the trainer's time is over
-            if pl_module.saved:
-                self._save_state(pl_module)
-            return
-        self._finish(pl_module.trajectory, "finished")
+    def saved_state(self, batch: Sequence[Generation]) -> dict[str, Any] | None:
+        return self.archive.load_state(batch)
 
     @override
-    def on_predict_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: GuidedGeneration,
-        batch: list[Generation],
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self.started = time.monotonic()
+    def on_fit_start(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
+        self._open(trainer, "finished")
+
+    @override
+    def on_predict_start(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
+        self._open(trainer, "sampled")
+
+    def _open(self, trainer: Trainer, status: str) -> None:
+        data: PromptsAndSeeds = trainer.datamodule  # type: ignore[attr-defined]
+        self.generations, self.status, self.unsaved = data.generations, status, None
+        self.archive.open(self.settings)
+
+    # One batch of generations -------------------------------------------------------
+
+    @override
+    def on_generations_start(self, batch: Sequence[Generation]) -> None:
+        self.started, self.batch, self.unsaved = time.monotonic(), list(batch), None
         self.metrics = [[] for _ in batch]
 
     @override
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: GuidedGeneration,
-        outputs: Trajectory,
-        batch: list[Generation],
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def on_rendered(
+        self, trajectory: Trajectory, rendering: Rendering, terms: Mapping[str, Tensor]
     ) -> None:
-        self._finish(outputs, "sampled")
-        if trainer.received_sigterm:  # Lightning's own loop does not ask
+        """Keep the scores for `metrics.jsonl`; an ended generation has no more."""
+        columns = {"guide": rendering.guide, **terms}
+        if rendering.judge is not None:
+            columns["judge"] = rendering.judge
+        lists = {name: values.tolist() for name, values in columns.items()}
+        for i, lines in enumerate(self.metrics):
+            if trajectory.seen(i, rendering):
+                values = {name: _number(values[i]) for name, values in lists.items()}
+                lines.append({"update": rendering.update, **values})
+
+    @override
+    def on_state(self, state: Mapping[str, Any]) -> None:
+        self.unsaved = state
+        if state["update"] % self.save_every_n_updates == 0:
+            self._save_state()
+
+    def _save_state(self) -> None:
+        """Save the last update of an unfinished batch, unless it is saved already."""
+        if self.unsaved is not None:
+            self.archive.save_state(self.batch, self.unsaved)
+            self.unsaved = None
+
+    @override
+    def on_generations_end(self, trajectory: Trajectory) -> None:
+        self.unsaved = None
+        seconds = (time.monotonic() - self.started) / len(trajectory)
+        for i, generation in enumerate(trajectory.generations):
+            lines = "".join(json.dumps(line) + "\n" for line in self.metrics[i])
+            files = {
+                **self._pictures(trajectory, i),
+                "metrics.jsonl": lines.encode(),
+                TIMING: json.dumps({"seconds": seconds}).encode(),
+            }
+            row = summary(trajectory, i, self.status)
+            self.archive.save(generation, files, row)
+        self.archive.drop_state(trajectory.generations)
+        self.archive.write_tables()
+
+    # After the work -----------------------------------------------------------------
+
+    @override
+    def on_predict_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        if trainer.received_sigterm:  # Lightning's prediction loop does not ask
             raise SIGTERMException
 
     @override
     def on_fit_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
-        if trainer.world_size == 1:  # of several, no process knows when all have ended
+        self._save_state()  # the trainer's time may have ended in a batch
+        if trainer.world_size == 1:  # of several, none knows when all have ended
             self.report()
 
     @override
@@ -157,9 +175,8 @@ class Results(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: GuidedGeneration, exception: BaseException
     ) -> None:
-        if pl_module.saved:
-            with contextlib.suppress(OSError):  # a full disk may be the exception
-                self._save_state(pl_module)
+        with contextlib.suppress(OSError):  # a full disk may be the exception
+            self._save_state()
         if isinstance(exception, KeyboardInterrupt | SIGTERMException):
             Console().print("Stopped and saved: the same command goes on from here.")
 
@@ -170,40 +187,6 @@ class Results(Callback):
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.metrics = [list(lines) for lines in state_dict["metrics"]]
-
-    def _save_state(self, pl_module: GuidedGeneration) -> None:
-        self.archive.save_state(pl_module.trajectory.generations, pl_module.saved)
-
-    def _collect(self, pl_module: GuidedGeneration, extra: Mapping[str, Any]) -> None:
-        """Keep the scores of the current rendering for `metrics.jsonl`.
-
-        A generation that has ended has no more of them.
-        """
-        rendering = pl_module.rendering
-        if rendering is None:  # there was no memory for one
-            return
-        columns = {"guide": rendering.guide, **extra}
-        if rendering.judge is not None:
-            columns["judge"] = rendering.judge
-        lists = {name: values.tolist() for name, values in columns.items()}
-        for i, lines in enumerate(self.metrics):
-            if pl_module.trajectory.seen(i, rendering):
-                values = {name: _number(values[i]) for name, values in lists.items()}
-                lines.append({"update": rendering.update, **values})
-
-    def _finish(self, trajectory: Trajectory, status: str) -> None:
-        seconds = (time.monotonic() - self.started) / len(trajectory)
-        for i, generation in enumerate(trajectory.generations):
-            row = summary(trajectory, i, status)
-            lines = "".join(json.dumps(line) + "\n" for line in self.metrics[i])
-            files = {
-                **self._pictures(trajectory, i),
-                "metrics.jsonl": lines.encode(),
-                TIMING: json.dumps({"seconds": seconds}).encode(),
-            }
-            self.archive.save(generation, files, row)
-        self.archive.drop_state(trajectory.generations)
-        self.archive.write_tables()
 
     def _pictures(self, trajectory: Trajectory, index: int) -> dict[str, bytes]:
         """Return the files of a generation's images and of what makes them."""
@@ -229,7 +212,7 @@ class Results(Callback):
         pairs = {
             name: shot.latents.clone()  # one snapshot may be both best and final
             for name, shot in shots.items()
-            if name != "original"
+            if name != "original" and shot.latents is not None
         }
         return {**files, "latents.safetensors": save(pairs)} if pairs else files
 

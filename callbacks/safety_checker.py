@@ -7,21 +7,20 @@ from typing import Any
 
 import torch
 from lightning import Trainer
-from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from typing_extensions import override
 
-from doodl.generation import Generation
+from doodl.callbacks.base import GenerationCallback
 from doodl.guided_generation import GuidedGeneration
-from doodl.trajectory import Trajectory
+from doodl.trajectory import Rendering
 
 
-class SafetyChecker(Callback):
-    """Blackens the pictures in which the checker finds what it knows as unsafe.
+class SafetyChecker(GenerationCallback):
+    """Blackens the pictures that the checker finds unsafe.
 
-    Nothing of the optimisation changes, only what is written and shown, so it has to
-    stand before the callbacks that do so, as those of `trainer.callbacks` do. The
-    latents are saved all the same, and make the picture again.
+    The optimisation does not change, only what is written and shown. It runs before
+    anything is, wherever it stands among the callbacks; where it cannot run, nothing is
+    written. The latents are saved all the same, and make the picture again.
 
     Args:
         pretrained: the checker's folder or hub id.
@@ -31,7 +30,6 @@ class SafetyChecker(Callback):
         self, pretrained: str = "CompVis/stable-diffusion-safety-checker"
     ) -> None:
         self.pretrained = pretrained
-        self.refused: dict[tuple[int, int], bool] = {}
 
     @override
     def setup(self, trainer: Trainer, pl_module: GuidedGeneration, stage: str) -> None:
@@ -56,62 +54,13 @@ class SafetyChecker(Callback):
         )
 
     @override
-    def on_train_epoch_start(
-        self, trainer: Trainer, pl_module: GuidedGeneration
-    ) -> None:
-        self.refused = {}
-
-    @override
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: GuidedGeneration,
-        outputs: object,
-        batch: int,
-        batch_idx: int,
-    ) -> None:
-        self._censor(pl_module, pl_module.trajectory)
-
-    @override
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
-        self._censor(pl_module, pl_module.trajectory)
-
-    @override
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: GuidedGeneration,
-        outputs: Trajectory,
-        batch: list[Generation],
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self.refused = {}
-        self._censor(pl_module, outputs)
-
-    def _censor(self, module: GuidedGeneration, trajectory: Trajectory) -> None:
-        rows = (trajectory.first, trajectory.best, trajectory.last)
-        shots = {
-            (i, shot.update): shot.pixels
-            for row in rows
-            for i, shot in enumerate(row)
-            if shot is not None
-        }
-        new = [key for key in shots if key not in self.refused]
-        self.refused |= zip(new, self._unsafe([shots[k] for k in new]), strict=True)
-        for row in rows:
-            for i, shot in enumerate(row):
-                if shot is not None and self.refused[i, shot.update]:
-                    black = torch.zeros_like(shot.pixels)
-                    row[i] = dataclasses.replace(shot, pixels=black)
-        rendering = module.rendering
-        if rendering is not None:
-            unsafe = [
-                self.refused.get((i, rendering.update), False)
-                for i in range(len(trajectory))
-            ]
-            keep = torch.tensor(unsafe, device=rendering.pixels.device).logical_not()
-            rendering.pixels = rendering.pixels * keep[:, None, None, None]
+    def filter(self, rendering: Rendering) -> Rendering:
+        unsafe = self._unsafe([p.cpu() for p in rendering.pixels.nan_to_num()])
+        keep = torch.tensor(unsafe, device=rendering.pixels.device).logical_not()
+        # Not by multiplication, which would keep what is not finite.
+        black = torch.zeros_like(rendering.pixels)
+        pixels = torch.where(keep[:, None, None, None], rendering.pixels, black)
+        return dataclasses.replace(rendering, pixels=pixels)
 
     def _unsafe(self, pictures: list[Tensor]) -> list[bool]:
         """Return whether each of the pictures (3, H, W) in [0, 1] is refused."""

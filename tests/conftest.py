@@ -93,27 +93,29 @@ def fit(model, monkeypatch, tmp_path):
 
     Keywords are the module's, except those of the data, the trainer and callbacks.
     """
-    from lightning import Callback, Trainer
+    from lightning import Trainer
 
+    from doodl.events import GenerationCallback
     from doodl.guided_generation import GuidedGeneration
     from doodl.guides import Symmetry
     from doodl.jobs.data import PromptsAndSeeds
 
-    monkeypatch.setattr("doodl.pretrained.TextToImage.load", lambda *args: model)
+    monkeypatch.setattr("doodl.pretrained.load_text_to_image", lambda *args: model)
 
-    class Keep(Callback):
+    class Keep(GenerationCallback):
         """Keeps each batch's trajectory and every rendering, in order."""
 
-        def on_fit_start(self, trainer, pl_module):
+        changes_images = False
+
+        def setup(self, trainer, pl_module, stage):
+            self.module = pl_module
             pl_module.kept, pl_module.renderings = [], []
 
-        def on_train_batch_end(self, trainer, pl_module, *args):
-            pl_module.renderings.append(pl_module.rendering)
+        def on_rendered(self, trajectory, rendering, terms):
+            self.module.renderings.append(rendering)
 
-        def on_train_epoch_end(self, trainer, pl_module):
-            pl_module.kept.append(pl_module.trajectory)
-            if pl_module.rendering is not pl_module.renderings[-1]:
-                pl_module.renderings.append(pl_module.rendering)
+        def on_generations_end(self, trajectory):
+            self.module.kept.append(trajectory)
 
     def run(
         prompts=("a red circle", "a blue star"),
@@ -140,8 +142,7 @@ def fit(model, monkeypatch, tmp_path):
             default_root_dir=tmp_path,
             callbacks=[*callbacks, Keep()],
         )
-        predicted = getattr(runner, stage)(module, datamodule=data)
-        module.kept = predicted or module.kept
+        getattr(runner, stage)(module, datamodule=data)
         return module
 
     return run

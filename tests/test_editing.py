@@ -43,8 +43,8 @@ def edit(fit, picture):
 def reconstruction(module, picture):
     """What the autoencoder alone makes of the picture."""
     pixels = images.cover(images.load(picture), 32, 32)
-    clean = module.model.encode(images.to_images(pixels[None]))
-    return module.decode(clean[None])[0, 0]
+    clean = module.renderer.encode(images.to_images(pixels[None]))
+    return module.renderer.decode(clean[None])[0, 0]
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.6, 0.2])

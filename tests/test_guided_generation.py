@@ -1,5 +1,6 @@
 """The module: what it is made of, what an update costs and does, who is kept apart."""
 
+import json
 import math
 import warnings
 from functools import partial
@@ -11,15 +12,17 @@ from torch import nn
 
 from doodl import latents as pairs
 from doodl.baselines import BestOfN, OneStep
+from doodl.callbacks import Multicrop
 from doodl.editing import Edit
 from doodl.generation import Generation
-from doodl.guards import CORRUPT_GAP
 from doodl.guided_generation import GuidedGeneration
 from doodl.guides import Guide, Symmetry
 from doodl.images import to_pixels
 from doodl.jobs.data import PromptsAndSeeds
+from doodl.jobs.identity import identity
 from doodl.optimizer import LatentSGD
 from doodl.sampling.edict import EDICT
+from doodl.trajectory import CORRUPT_GAP
 
 T = 3
 PLAIN = partial(LatentSGD, average_pair=False)
@@ -67,15 +70,19 @@ class Blind(Brightness):
         ),
     ],
 )
-def test_settings_tell_values_apart(first, second):
-    one, other = (GuidedGeneration("shapes", Symmetry(), **o) for o in (first, second))
-    assert one.settings() == GuidedGeneration("shapes", Symmetry(), **first).settings()
-    assert one.settings() != other.settings()
+def test_a_folders_identity_tells_values_apart(first, second):
+    trainer = Trainer(logger=False, callbacks=[Multicrop(2)])
+    one, again, other = (
+        identity(GuidedGeneration("shapes", Symmetry(), **o), trainer, "fit")
+        for o in (first, first, second)
+    )
+    assert one == again != other
+    json.dumps(one)
 
 
 def test_a_methods_own_mixing_is_the_modules():
     module = GuidedGeneration("shapes", Symmetry(), method=EDICT(0.6), mixing=0.9)
-    assert module.mixing == module.settings()["mixing"] == 0.6
+    assert module.settings.mixing == 0.6
 
 
 def test_the_only_parameter_is_the_latent_pair(fit):
@@ -192,7 +199,7 @@ def test_different_seeds_and_prompts_are_different_pictures(fit):
 
 def test_the_height_and_width_of_the_picture_can_be_chosen(fit):
     module = fit(height=48, width=32, **SMALL)
-    assert module.rendering.pixels.shape == (2, 3, 48, 32)
+    assert module.renderings[-1].pixels.shape == (2, 3, 48, 32)
 
 
 def test_the_guide_chooses_and_the_judge_reports_on_its_choice(fit):
@@ -360,7 +367,7 @@ def test_two_updates_are_the_papers_algorithm(fit, model):
 
 
 def test_a_wide_gap_is_warned_about_once_by_name(fit, monkeypatch):
-    monkeypatch.setattr("doodl.guards.CORRUPT_GAP", 1e-6)
+    monkeypatch.setattr("doodl.trajectory.CORRUPT_GAP", 1e-6)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         module = fit(mixing=0.9, num_steps=2, seeds=(0, 1), batch_size=2)
@@ -373,7 +380,7 @@ def test_a_wide_gap_is_warned_about_once_by_name(fit, monkeypatch):
 
 def test_a_narrow_gap_is_not_warned_about(fit, recwarn):
     module = fit(**SMALL)
-    assert module.rendering.gap.max() < CORRUPT_GAP
+    assert module.renderings[-1].gap.max() < CORRUPT_GAP
     assert not any("two latents" in str(w.message) for w in recwarn)
 
 

@@ -1,14 +1,21 @@
 """The networks' precision, and the latents that it never touches."""
 
+from functools import partial
+
 import pytest
 import torch
 from lightning import Trainer
 
+from doodl import images, pretrained
+from doodl.baselines import BestOfN, OneStep
+from doodl.editing import Edit
 from doodl.guided_generation import GuidedGeneration
 from doodl.guides import CLIPText, Symmetry
 from doodl.jobs.data import PromptsAndSeeds
 from doodl.optimizer import LatentSGD
-from doodl.precision import NetworkPrecision, sixteen_bits, weights_of
+from doodl.precision import NetworkPrecision, weights_of
+from doodl.render_settings import RenderSettings
+from doodl.rendering import Renderer
 from doodl.sampling.adjoints import CheckpointAdjoint, ReversibleAdjoint
 
 QUIET = {
@@ -49,7 +56,7 @@ def optimise(world, tmp_path):
 def test_the_latents_stay_in_32_bits(precision, optimise):
     module, reference = optimise(precision), optimise("32-true")
     expected = {"bf16-true": torch.bfloat16, "bf16-mixed": torch.float32}[precision]
-    assert module.model.dtype == expected
+    assert module.renderer.model.dtype == expected
     assert module.latents.dtype == torch.float32
     moved = module.latents - reference.latents
     assert 0 < moved.abs().max() < 0.05
@@ -58,25 +65,55 @@ def test_the_latents_stay_in_32_bits(precision, optimise):
 
 
 @pytest.mark.parametrize(
-    ("precision", "adjoint"),
+    ("dtype", "autocast", "adjoint"),
     [
-        ("32-true", ReversibleAdjoint),
-        ("64-true", ReversibleAdjoint),
-        ("bf16-true", CheckpointAdjoint),
-        ("16-mixed", CheckpointAdjoint),
+        (torch.float32, None, ReversibleAdjoint),
+        (torch.float64, None, ReversibleAdjoint),
+        (torch.bfloat16, None, CheckpointAdjoint),
+        (torch.float32, torch.float16, CheckpointAdjoint),
     ],
 )
-def test_networks_of_16_bits_keep_the_chains_states(precision, adjoint):
-    trainer = Trainer(plugins=NetworkPrecision(precision), logger=False)
-    module = GuidedGeneration("shapes", Symmetry())
-    chosen = module.parts.settle(sixteen_bits=sixteen_bits(trainer))
-    assert type(chosen) is adjoint
+def test_networks_of_16_bits_keep_the_chains_states(dtype, autocast, adjoint, world):
+    model = pretrained.load_text_to_image(str(world / "pipeline"), "cpu", dtype)
+    renderer = Renderer(model, RenderSettings(Symmetry()), autocast=autocast)
+    assert type(renderer.sampler.adjoint) is adjoint
+
+
+@pytest.mark.parametrize(
+    ("stage", "settings"),
+    [
+        ("fit", {}),
+        ("fit", {"edit": Edit(), "optimizer": partial(LatentSGD, average_pair=False)}),
+        ("predict", {}),
+        ("predict", {"baseline": OneStep(1.0)}),
+        ("predict", {"baseline": BestOfN(2)}),
+    ],
+    ids=["fit", "edit", "original", "one-step", "best-of-n"],
+)
+def test_every_call_of_a_network_has_the_mixed_precision(
+    fit, model, monkeypatch, tmp_path, stage, settings
+):
+    modes = []
+    for network in (model.denoiser, model.pipeline.text_encoder, model.vae.decoder):
+
+        def forward(*args, network=network, call=network.forward, **keys):
+            modes.append((type(network).__name__, torch.is_autocast_enabled("cpu")))
+            return call(*args, **keys)
+
+        monkeypatch.setattr(network, "forward", forward)
+    if "edit" in settings:
+        images.save(torch.rand(3, 32, 32), tmp_path / "a.png")
+        settings = settings | {"images": [str(tmp_path / "a.png")]}
+    plugin = {"plugins": NetworkPrecision("bf16-mixed")}
+    fit(None if "edit" in settings else ["a"], stage=stage, trainer=plugin, **settings)
+    assert {mode for _, mode in modes} == {True}
+    assert len({name for name, _ in modes}) == 3
 
 
 def test_the_pair_may_have_64_bits_around_networks_of_32(optimise):
     module = optimise("32-true", latents_dtype="float64")
     assert module.latents.dtype == torch.float64
-    assert module.model.dtype == torch.float32
+    assert module.renderer.model.dtype == torch.float32
     reference = optimise("32-true")
     torch.testing.assert_close(
         module.latents.float(), reference.latents, rtol=0, atol=2e-3
@@ -85,7 +122,7 @@ def test_the_pair_may_have_64_bits_around_networks_of_32(optimise):
 
 def test_64_bits_are_64_bits(optimise):
     module = optimise("64-true", guide=Symmetry(), latents_dtype="float64")
-    assert module.model.dtype == torch.float64
+    assert module.renderer.model.dtype == torch.float64
 
 
 @pytest.mark.parametrize("precision", ["bf16-true", "bf16-mixed"])

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-import yaml
 from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import (
@@ -27,7 +26,7 @@ from doodl.configuration import CONFIGS, default_configs, packaged
 from doodl.guided_generation import GuidedGeneration
 from doodl.jobs.data import PromptsAndSeeds
 from doodl.jobs.strategy import independent
-from doodl.precision import NetworkPrecision, refuse_trainer_settings, weights_of
+from doodl.precision import NetworkPrecision
 
 PREDICT = CONFIGS / "predict.yaml"
 
@@ -83,8 +82,6 @@ class DoodlCLI(LightningCLI):
             plugins = plugins if isinstance(plugins, list) else [plugins]
             precision = NetworkPrecision(asked["precision"])
             ranks |= {"precision": None, "plugins": [*plugins, precision]}
-        results = self._get(self.config_init, "results")
-        results.settings = self.settings()
         return super().instantiate_trainer(**{**ranks, **kwargs})
 
     @override
@@ -97,30 +94,11 @@ class DoodlCLI(LightningCLI):
                 f"Expected --dry-run with `doodl fit`, received it with `doodl "
                 f"{subcommand}`, which optimises nothing; leave it out."
             )
-        from doodl.jobs.dry_run import dry_run, report
+        from doodl.jobs.dry_run import dry_run, print_cost
+        from doodl.jobs.preflight import preflight
 
-        refuse_trainer_settings(self.trainer)
-        self._get(self.config_init, "early_stopping").check(self.model)
-        results = self._get(self.config_init, "results")
-        results.archive.check({"command": subcommand, **results.settings})
-        self.model.archive = results.archive
-        trainer = self.trainer
-        where = trainer.strategy.root_device, weights_of(trainer), trainer.world_size
-        report(dry_run(self.model, self.datamodule, *where))
-
-    def settings(self) -> dict[str, Any]:
-        """Return what changes an image or its scores, of all that was configured."""
-        config = self.config[self.subcommand]
-        whole = yaml.safe_load(self._parser(self.subcommand).dump(config))
-        # How networks are run changes an image by round-off at most.
-        model = {k: v for k, v in whole["model"].items() if k != "execution"}
-        keys = ("multicrop", "early_stopping")
-        trainer = {"precision": whole["trainer"].get("precision")}
-        callbacks = whole["trainer"].get("callbacks") or []
-        changing = [c for c in callbacks if not _only_watches(c["class_path"])]
-        if changing:
-            trainer["callbacks"] = changing
-        return {"model": model, **{k: whole[k] for k in keys}, "trainer": trainer}
+        preflight(self.model, self.model.settings, self.trainer, self.datamodule)
+        print_cost(dry_run(self.model, self.datamodule, self.trainer))
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -195,11 +173,6 @@ def fail(message: str) -> NoReturn:
     """Print one sentence on stderr and exit with status 2."""
     print(f"doodl: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(2)
-
-
-def _only_watches(class_path: str) -> bool:
-    """Return whether a callback changes nothing that is saved of a generation."""
-    return class_path.startswith("lightning.") or class_path.endswith(".Animation")
 
 
 def _say(message: Warning | str, *args: Any, **kwargs: Any) -> None:

@@ -6,22 +6,22 @@ import math
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from doodl import images
+from doodl.batch import Batch
 from doodl.generation import Generation
-
-if TYPE_CHECKING:
-    from doodl.guided_generation import GuidedGeneration
+from doodl.render_settings import Start
+from doodl.rendering import Renderer
 
 ROUGH = 0.05
 """A mean error of the reconstructed latents, in standard deviations, that shows."""
 
 
-class Edit:
+class Edit(Start):
     """Begins with each generation's own picture, inverted through the EDICT chain.
 
     The picture is encoded, both latents of the pair become that encoding, and the steps
@@ -46,7 +46,8 @@ class Edit:
             )
         self.strength = strength
 
-    def start(self, num_steps: int) -> int:
+    @override
+    def first_step(self, num_steps: int) -> int:
         """Return the index of the first step that is sampled.
 
         Raises:
@@ -60,6 +61,7 @@ class Edit:
             )
         return num_steps - count
 
+    @override
     def check(self, generations: Sequence[Generation]) -> None:
         """Refuse generations without a picture that can be read.
 
@@ -75,59 +77,59 @@ class Edit:
         for path in dict.fromkeys(g.image for g in generations):
             images.load(str(path))
 
+    @override
     @torch.no_grad()
-    def invert(
-        self, module: GuidedGeneration, generations: Sequence[Generation]
-    ) -> Tensor:
+    def invert(self, renderer: Renderer, batch: Batch) -> Tensor:
         """Return the pairs (2, B, C, h, w) that make the generations' pictures.
 
         A warning says so if they do not, since then nothing that follows is an edit.
         """
-        clean = self.encode(module, generations)
+        clean = self.encode(renderer, batch)
         pair = torch.stack((clean, clean))
-        start = self.start(module.num_steps)
-        initial = module.sampler.invert(pair, module.conditioning, start=start)
-        again = module.sampler.sample(initial, module.conditioning, start=start)
+        initial = renderer.invert(pair, batch)
+        again = renderer.sample(initial, batch)
         spread = pair.flatten(2).std(dim=2)
         errors = ((again - pair).abs().flatten(2).mean(dim=2) / spread).amax(dim=0)
         worst = int(errors.nan_to_num(torch.inf).argmax())
-        error, name = errors[worst].item(), generations[worst].image
+        self._report(errors[worst].item(), batch.generations[worst].image, renderer)
+        return initial
+
+    def _report(self, error: float, name: str | None, renderer: Renderer) -> None:
+        """Say how well the pictures come back; warn if they do not."""
         print(
             f"doodl: the pictures to edit come back within {error:.2g} standard "
             f"deviations of their latents, '{name}' worst.",
             file=sys.stderr,
         )
         if not error < ROUGH:
+            settings = renderer.settings
             warnings.warn(
                 f"The picture '{name}' comes back with an error of {error:.2g} "
-                f"standard deviations: mixing p = {module.mixing:g} amplifies "
-                f"round-off too much over {module.num_steps - start} steps; choose a "
-                "larger p, fewer steps, a smaller strength, or latents_dtype float64.",
+                f"standard deviations: mixing p = {settings.mixing:g} amplifies "
+                f"round-off too much over {settings.num_steps - settings.start} steps; "
+                "choose a larger p, fewer steps, a smaller strength, or latents_dtype "
+                "float64.",
                 stacklevel=2,
             )
-        return initial
 
     @torch.no_grad()
-    def encode(
-        self, module: GuidedGeneration, generations: Sequence[Generation]
-    ) -> Tensor:
+    def encode(self, renderer: Renderer, batch: Batch) -> Tensor:
         """Return the latents (B, C, h, w) of the generations' pictures."""
-        _, rows, columns = module.shape
-        factor = module.model.factor
+        _, rows, columns = renderer.shape
+        factor = renderer.model.factor
         size = rows * factor, columns * factor
         pixels = torch.stack(
-            [images.cover(images.load(str(g.image)), *size) for g in generations]
+            [images.cover(images.load(str(g.image)), *size) for g in batch.generations]
         )
-        clean = module.model.encode(images.to_images(pixels.to(module.device)))
-        return clean.to(module.latents_dtype)
+        clean = renderer.encode(images.to_images(pixels))
+        return clean.to(renderer.settings.latents_dtype)
 
-    def noised(
-        self, module: GuidedGeneration, generations: Sequence[Generation], noise: Tensor
-    ) -> Tensor:
-        """Return the pictures' latents with as much noise as where the chain starts.
+    @override
+    def noised(self, renderer: Renderer, batch: Batch, noise: Tensor) -> Tensor:
+        """Return the pictures' latents with the noise of the chain's first level.
 
         This is how one edits without inverting (SDEdit, arXiv 2108.01073).
         """
-        first = module.sampler.steps[module.start]
-        clean = self.encode(module, generations)
+        first = renderer.sampler.steps[renderer.settings.start]
+        clean = self.encode(renderer, batch)
         return first.alpha_t * clean + first.sigma_t * noise.to(clean)

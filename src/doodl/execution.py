@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +14,7 @@ from torch import Tensor
 from doodl.one_by_one import Losses, one_by_one
 from doodl.pretrained import TextToImage
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 LARGE = 512 * 512
 """Pixels of a picture whose decoder needs more memory than a call of the U-Net."""
 
@@ -79,3 +82,18 @@ class Execution:
         if self.image_by_image is not None:
             return self.image_by_image
         return device.type == "cpu" or pixels >= LARGE
+
+
+def in_network_precision(method: Method) -> Method:
+    """Return a method that runs in the context that its object's `precision()` makes.
+
+    Networks are called in one precision wherever they are called: updates, the last
+    rendering, prompts, inversions and baselines.
+    """
+
+    @functools.wraps(method)
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with self.precision():
+            return method(self, *args, **kwargs)
+
+    return run  # type: ignore[return-value]

@@ -92,3 +92,12 @@ def kurtosis(latents: Tensor) -> Tensor:
     flat = latents.flatten(2)
     centred = flat - flat.mean(dim=2, keepdim=True)
     return centred.pow(4).mean(dim=2) / centred.square().mean(dim=2).square()
+
+
+def properties(latents: Tensor) -> dict[str, Tensor]:
+    """Properties that show drift off white noise, means over the pair, (B,) each."""
+    return {
+        "latent_norm": norms(latents).mean(dim=0),
+        "autocorrelation": autocorrelation(latents).mean(dim=0),
+        "kurtosis": kurtosis(latents).mean(dim=0),
+    }

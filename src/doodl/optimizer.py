@@ -161,3 +161,31 @@ class LatentSGD(Optimizer):
 
     def _parameters(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
+
+
+def check_optimizer(
+    make: Callable[[Iterable[Tensor]], Optimizer], *, editing: bool
+) -> LatentSGD:
+    """Make an optimiser of an empty pair, to refuse bad settings early.
+
+    Args:
+        make: makes the optimiser from its parameters.
+        editing: whether the pair starts as two different latents.
+
+    Raises:
+        ValueError: it is no `LatentSGD`, refuses its own settings, or averages a pair
+            of different latents.
+    """
+    trial = make([torch.zeros(2, 0, 1, 1, 1)])
+    if not isinstance(trial, LatentSGD):
+        raise ValueError(
+            f"Expected the optimizer LatentSGD or a subclass of it, received "
+            f"{type(trial).__name__}, which knows no generations."
+        )
+    if editing and trial.defaults.get("average_pair"):
+        raise ValueError(
+            "Expected average_pair false with an edit, received true: the pair that "
+            "makes a given picture is two different latents, and their mean makes "
+            "another one; set model.optimizer.init_args.average_pair false."
+        )
+    return trial

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -25,11 +24,11 @@ AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class NetworkPrecision(Precision):
-    """Runs the networks in a precision, and leaves the latents and their steps alone.
+    """Chooses the precision of the networks, and leaves latents and steps alone.
 
     `bf16-true` and `16-true` store the weights of denoiser, text encoders and decoder
     in 16 bits; `bf16-mixed` and `16-mixed` keep them and cast where it is safe, guides
-    included. Nothing scales the loss or skips an update: a gradient that is not finite
+    included. The `Renderer` applies both wherever it calls a network. Nothing scales the loss or skips an update: a gradient that is not finite
     ends its generation.
 
     Args:
@@ -50,15 +49,7 @@ class NetworkPrecision(Precision):
 
     @override
     def convert_module(self, module: nn.Module) -> nn.Module:
-        self.module: Any = module  # as it is; it will know the device
-        return module
-
-    @override
-    def forward_context(self) -> AbstractContextManager[Any]:
-        dtype = AUTOCAST.get(self.precision)
-        if dtype is None:
-            return nullcontext()
-        return torch.autocast(self.module.device.type, dtype)
+        return module  # the latents keep their precision
 
 
 def weights_of(trainer: Trainer) -> torch.dtype:
@@ -79,38 +70,6 @@ def weights_of(trainer: Trainer) -> torch.dtype:
     return WEIGHTS[str(plugin.precision)]
 
 
-def sixteen_bits(trainer: Trainer) -> bool:
-    """Return whether networks compute in 16 bits."""
-    name = str(trainer.precision_plugin.precision)
-    return name in AUTOCAST or WEIGHTS.get(name, torch.float32).itemsize == 2
-
-
-def refuse_trainer_settings(trainer: Trainer) -> None:
-    """Refuse a trainer that would change the gradient, or leave updates out.
-
-    Raises:
-        ValueError: it clips gradients, adds those of several updates, or ends a batch
-            of generations before its updates are done.
-    """
-    limit = trainer.limit_train_batches
-    # The first two set the others as well.
-    names = ("fast_dev_run", "overfit_batches")
-    early: dict[str, Any] = {name: getattr(trainer, name) for name in names}
-    early["max_steps"] = trainer.max_steps != -1 and trainer.max_steps
-    early["limit_train_batches"] = (isinstance(limit, int) or limit < 1) and limit
-    for name, value in early.items():
-        if value:
-            raise ValueError(
-                f"Expected no trainer.{name}, received {value}, which would end a "
-                "generation before its updates are done; set model.num_updates."
-            )
-    if trainer.gradient_clip_val:
-        raise ValueError(
-            f"Expected no trainer.gradient_clip_val, received "
-            f"{trainer.gradient_clip_val}; the optimiser's clip limits every element."
-        )
-    if trainer.accumulate_grad_batches != 1:
-        raise ValueError(
-            f"Expected trainer.accumulate_grad_batches of 1, received "
-            f"{trainer.accumulate_grad_batches}; a training batch is one update."
-        )
+def autocast_of(trainer: Trainer) -> torch.dtype | None:
+    """Return the 16-bit type that networks compute in beside weights of 32 bits."""
+    return AUTOCAST.get(str(trainer.precision_plugin.precision))

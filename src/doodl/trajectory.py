@@ -1,8 +1,10 @@
-"""What a batch of generations has gone through: scores, the first and best image."""
+"""The record of a batch of generations: its first, best and last image, and ends."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,6 +12,12 @@ import torch
 from torch import Tensor
 
 from doodl.generation import Generation
+from doodl.sampling.memory import is_out_of_memory
+
+CORRUPT_GAP = 0.25
+"""A mean distance of the final latents, in standard deviations, that is visible."""
+Selector = Literal["guide", "last"]
+"""What makes an image the best one: the guide's score, or being the last."""
 
 
 @dataclass
@@ -18,7 +26,8 @@ class Rendering:
 
     Args:
         update: number of updates that the latents have had.
-        latents: (2, B, C, h, w), the pair that was rendered.
+        latents: (k, B, C, h, w), the initial latents that make the pictures; None where
+            none do, as where a baseline has steered every step.
         pixels: (B, 3, H, W) in [0, 1], the image of the first latent.
         gap: (B,) mean distance of the two final latents, relative to their spread.
         guide: (B,) score of the full image by the guide, higher is better.
@@ -27,7 +36,7 @@ class Rendering:
     """
 
     update: int
-    latents: Tensor
+    latents: Tensor | None
     pixels: Tensor
     gap: Tensor
     guide: Tensor
@@ -42,7 +51,8 @@ class Snapshot:
     Args:
         update: how many updates its latents have had.
         pixels: (3, H, W) in [0, 1].
-        latents: (k, C, h, w) it was made from: a pair, or one of DDIM.
+        latents: (k, C, h, w), the initial latents that make it: a pair, or one of DDIM;
+            None where none do.
         guide: its score; higher is better.
         judge: likewise, None without a judge.
         verdict: whether it shows what was asked for, None where unknown.
@@ -50,7 +60,7 @@ class Snapshot:
 
     update: int
     pixels: Tensor
-    latents: Tensor
+    latents: Tensor | None
     guide: float
     judge: float | None
     verdict: bool | None
@@ -71,7 +81,7 @@ class Trajectory:
     def __init__(
         self,
         generations: Sequence[Generation],
-        selector: Literal["guide", "last"] = "guide",
+        selector: Selector = "guide",
     ) -> None:
         self.selector = selector
         self.generations = list(generations)
@@ -94,7 +104,9 @@ class Trajectory:
             snapshot = Snapshot(
                 update=rendering.update,
                 pixels=rendering.pixels[i].cpu(),
-                latents=rendering.latents[:, i].cpu(),
+                latents=(
+                    None if rendering.latents is None else rendering.latents[:, i].cpu()
+                ),
                 guide=score,
                 judge=judge[i] if judge else None,
                 verdict=rendering.verdicts[i] if rendering.verdicts else None,
@@ -125,6 +137,44 @@ class Trajectory:
         """Return whether a generation has stopped early or failed."""
         return bool(self.reasons[index] or self.failures[index])
 
+    def fail(self, index: int, reason: str) -> None:
+        """Record that a generation has failed, unless it has ended before."""
+        if not self.ended(index):
+            self.failures[index] = reason
+
+    def stop(self, index: int, reason: str) -> None:
+        """End a generation early, unless it has ended before."""
+        if not self.ended(index):
+            self.reasons[index] = reason
+
+    def fail_non_finite(self, values: Tensor, name: str) -> None:
+        """Record generations whose value (B,) is NaN or infinite as failed."""
+        for i, finite in enumerate(values.isfinite().tolist()):
+            if not finite:
+                self.fail(i, f"{name} is not finite")
+
+    @contextmanager
+    def surviving_out_of_memory(self, lighter_adjoint: str | None) -> Iterator[None]:
+        """Record all generations as failed when memory runs out, and go on.
+
+        Args:
+            lighter_adjoint: an adjoint that would need less memory, if there is one.
+        """
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            half = len(self) // 2
+            smaller = f"data.batch_size {half}" if half else "smaller images"
+            adjoint = f" or the adjoint {lighter_adjoint}" if lighter_adjoint else ""
+            for i in range(len(self)):
+                self.fail(
+                    i,
+                    f"out of memory; try {smaller}{adjoint}, and --dry-run to see what "
+                    "they need",
+                )
+
     def seen(self, index: int, rendering: Rendering) -> bool:
         """Return whether a rendering is part of a generation's record."""
         last = self.last[index]
@@ -133,3 +183,26 @@ class Trajectory:
     def active(self) -> Tensor:
         """Return which generations are still being optimised, (B,) bool."""
         return torch.tensor([not self.ended(i) for i in range(len(self))])
+
+
+def warn_of_gap(gap: Tensor, mixing: float, num_steps: int) -> bool:
+    """Warn where the two latents of a pair have drifted apart.
+
+    Args:
+        gap: (B,) mean distance of the final latents, in their standard deviations.
+        mixing: EDICT's p.
+        num_steps: T.
+
+    Returns:
+        whether there was a warning.
+    """
+    widest = gap.max().item()
+    if widest <= CORRUPT_GAP:
+        return False
+    warnings.warn(
+        f"The two latents of a pair end {widest:.2f} standard deviations apart, which "
+        f"corrupts the image: mixing p = {mixing:g} is too high for num_steps "
+        f"{num_steps}; choose a smaller p, which mixes more, or take more steps.",
+        stacklevel=2,
+    )
+    return True

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from doodl.baselines.best_of_n import BestOfN
-from doodl.guided_generation import GuidedGeneration
+from doodl.rendering import Renderer
 
 
 def test_n_costs_what_the_updates_cost():
@@ -15,13 +15,14 @@ def test_n_costs_what_the_updates_cost():
 def test_the_guides_favourite_of_n_is_kept_and_the_first_is_the_original(
     fit, monkeypatch
 ):
-    scores, look = [], GuidedGeneration.look
+    scores, render = [], Renderer.render_ddim
 
-    def watched(self, *args):
-        look(self, *args)
-        scores.append(self.rendering.guide.item())
+    def watched(self, *args, **keys):
+        rendering = render(self, *args, **keys)
+        scores.append(rendering.guide.item())
+        return rendering
 
-    monkeypatch.setattr(GuidedGeneration, "look", watched)
+    monkeypatch.setattr(Renderer, "render_ddim", watched)
     (original,) = fit(
         baseline=BestOfN(1), stage="predict", seeds=(3,), prompts="a"
     ).kept
@@ -40,3 +41,9 @@ def test_bad_numbers_are_refused():
         BestOfN(samples=0)
     with pytest.raises(ValueError, match="updates of at least 1"):
         BestOfN(updates=0)
+
+
+def test_the_samples_have_the_precision_of_the_latents(fit):
+    (kept,) = fit(baseline=BestOfN(2), stage="predict", latents_dtype="float64").kept
+    for shots in (kept.first, kept.best, kept.last):
+        assert {shot.latents.dtype for shot in shots} == {torch.float64}

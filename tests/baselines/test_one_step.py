@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from doodl.baselines.one_step import OneStep, split
+from doodl.callbacks import Results
 from doodl.sampling.schedule import Schedule
 
 SCHEDULE = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
@@ -41,3 +42,12 @@ def test_a_little_of_it_raises_the_guides_score(fit):
 def test_a_bad_strength_is_refused():
     with pytest.raises(ValueError, match="a strength of 0 or more"):
         OneStep(float("nan"))
+
+
+def test_a_steered_picture_has_no_latents_that_would_make_it(fit, tmp_path):
+    results = Results(str(tmp_path / "results"))
+    (kept,) = fit(baseline=OneStep(3.0), stage="predict", callbacks=[results]).kept
+    assert [shot.latents for shot in kept.last] == [None, None]
+    assert all(shot.latents is not None for shot in kept.first)
+    assert len(list(results.folder.glob("*/final.png"))) == 2
+    assert not list(results.folder.glob("*/latents.safetensors"))

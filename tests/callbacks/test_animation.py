@@ -37,6 +37,8 @@ def test_it_ends_with_its_generation(run):
 
 def test_an_interrupted_one_is_that_of_an_undisturbed_run(run):
     class Stop(Callback):
+        changes_images = False
+
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
             if batch == 2:
                 raise KeyboardInterrupt
@@ -65,5 +67,5 @@ def test_bad_settings_are_refused():
 
 
 def test_it_needs_results(fit):
-    with pytest.raises(RuntimeError, match="beside Results"):
+    with pytest.raises(ValueError, match="Expected the callback Results"):
         fit(callbacks=[Animation()])

@@ -98,13 +98,13 @@ def test_pictures_are_the_snapshots_and_know_where_they_come_from(saved, folder)
             assert Image.open(path).text["seed"] == str(generation.seed)
 
 
-def test_saved_latents_make_the_saved_picture_again(saved, folder, model):
+def test_saved_latents_make_the_saved_picture_again(saved, folder):
     module = saved()
     for i, generation in enumerate(module.kept[0].generations):
         pair = load_file(folder / generation.id / "latents.safetensors")["best"]
-        conditioning = model.conditioning([generation.prompt], [""])
-        final = module.sampler.sample(pair[:, None], conditioning)
-        picture = module.decode(final[:1])[0, 0]
+        batch = module.renderer.prepare([generation])
+        final = module.renderer.sample(pair[:, None], batch)
+        picture = module.renderer.decode(final[:1])[0, 0]
         difference = picture - module.kept[0].best[i].pixels
         assert difference.abs().max() < 1e-4
 

@@ -45,14 +45,18 @@ def pictures(folder):
     return found
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["before", "after"])
 @pytest.mark.parametrize("stage", ["fit", "predict"])
 @pytest.mark.parametrize(("threshold", "black"), [(-2.0, True), (2.0, False)])
-def test_refused_pictures_are_black(stage, threshold, black, fit, checker, tmp_path):
+def test_refused_pictures_are_black(
+    stage, threshold, black, order, fit, checker, tmp_path
+):
     callbacks = [checker(threshold), Results(str(tmp_path / "results"))]
-    module = fit(["a red circle"], stage=stage, callbacks=callbacks)
+    module = fit(["a red circle"], stage=stage, callbacks=callbacks[::order])
     for picture in pictures(tmp_path / "results").values():
         assert bool((picture == 0).all()) is black
-    assert bool((module.rendering.pixels == 0).all()) is black
+    (trajectory,) = module.kept
+    assert bool((trajectory.last[0].pixels == 0).all()) is black
 
 
 def test_what_is_optimised_does_not_change(fit, checker):
@@ -77,3 +81,17 @@ def test_a_checker_that_is_not_there_is_one_sentence(fit, tmp_path):
     callback = SafetyChecker(str(tmp_path / "gone"))
     with pytest.raises(ValueError, match="Expected a safety checker's folder"):
         fit(callbacks=[callback])
+
+
+def test_where_the_checker_cannot_run_nothing_is_written(
+    fit, checker, tmp_path, monkeypatch
+):
+    callback = checker(2.0)
+
+    def fail(pictures):
+        raise RuntimeError("the checker is broken")
+
+    monkeypatch.setattr(callback, "_unsafe", fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        fit(callbacks=[Results(str(tmp_path / "results")), callback])
+    assert not list((tmp_path / "results").rglob("*.png"))

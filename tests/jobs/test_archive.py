@@ -22,6 +22,8 @@ SETTINGS = {"num_updates": 5, "seeds": (3, 4), "batch_size": 2}
 class Stop(Callback):
     """Ends the process, as it were, before an update of a batch."""
 
+    changes_images = False
+
     def __init__(self, epoch, update, error=KeyboardInterrupt):
         self.at, self.error = (epoch, update), error
 
@@ -96,6 +98,8 @@ def test_an_interruption_saves_what_no_update_had_saved(run, counted):
 class TimeIsUp(Callback):
     """Stops the trainer as its `max_time` does, after an update of a batch."""
 
+    changes_images = False
+
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         trainer.should_stop = (trainer.current_epoch, batch) == (1, 2)
 
@@ -112,6 +116,8 @@ def test_a_time_limit_leaves_the_rest_for_the_same_command(run, tmp_path, capsys
 
 class Break(Callback):
     """Fails between two batches."""
+
+    changes_images = False
 
     def on_train_epoch_start(self, trainer, pl_module):
         if trainer.current_epoch == 1:

@@ -8,6 +8,7 @@ from lightning import LightningModule, Trainer
 from doodl.generation import Generation
 from doodl.jobs.checks import parse_seeds
 from doodl.jobs.data import PromptsAndSeeds
+from doodl.jobs.dealing import Work, count_alone
 
 
 def test_the_seeds_of_a_prompt_stand_together():
@@ -139,12 +140,15 @@ def test_a_file_that_asks_for_the_same_twice_is_refused(tmp_path):
 class Recorder(LightningModule):
     """Takes part in a run and writes down what it is given."""
 
-    num_updates, first_update = 3, 0
+    num_updates = 3
 
     def __init__(self):
         super().__init__()
         self.latents = torch.nn.Parameter(torch.zeros(1))
         self.seen = []
+
+    def updates(self):
+        return range(self.num_updates)
 
     def training_step(self, batch, batch_idx):
         self.seen.append(batch)
@@ -180,8 +184,8 @@ def test_a_training_batch_is_the_number_of_an_update(trainer):
 @pytest.mark.filterwarnings("ignore")
 def test_an_epoch_that_resumes_has_the_updates_that_are_left(trainer):
     class Resumed(Recorder):
-        def on_train_epoch_start(self):
-            self.first_update = 2 - self.current_epoch
+        def updates(self):
+            return range(2 - self.current_epoch, self.num_updates)
 
     module = Resumed()
     trainer.fit(module, datamodule=PromptsAndSeeds(["a"]))
@@ -191,9 +195,7 @@ def test_an_epoch_that_resumes_has_the_updates_that_are_left(trainer):
 @pytest.mark.filterwarnings("ignore")
 def test_a_prediction_batch_is_a_batch_of_generations(trainer):
     module, data = Recorder(), PromptsAndSeeds(["a", "b"], [0, 1, 2], batch_size=4)
-    waiting = data.batches()
-    module.batches = [waiting.pop(0)]
-    module.take = lambda: module.batches.extend(waiting.pop(0) for _ in waiting[:1])
+    module.work = Work(data.batches(), count_alone(), list)
     trainer.predict(module, datamodule=data)
     assert module.seen == data.batches()
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+
+from torch import Tensor
+from typing_extensions import override
 
 from doodl import latents as pairs
+from doodl.baselines.base import Baseline
+from doodl.batch import Batch
+from doodl.rendering import Renderer
+from doodl.trajectory import Rendering
 
-if TYPE_CHECKING:
-    from doodl.guided_generation import GuidedGeneration
-
-CALLS_OF_AN_UPDATE = 6.8
+SAMPLES_PER_UPDATE = 6.8
 """DDIM samples that cost as much as one exact EDICT update, in forward calls: two
 latents, and about 3.4 forward calls' arithmetic for each call and its gradient."""
 
 
-class BestOfN:
+class BestOfN(Baseline):
     """N DDIM samples of different noise; the guide keeps the best.
 
-    The first is the generation's own seed, so that the original is among them. Of an
-    edit each begins with the picture under that much noise.
+    The first has the generation's own seed, so that the original is among them. When
+    editing, each sample starts from the encoded picture plus noise of the chain's first
+    level (SDEdit, arXiv 2108.01073).
 
     Args:
         samples: N; by default as many as cost what `updates` updates cost.
@@ -35,17 +40,17 @@ class BestOfN:
 
     def count(self, num_updates: int) -> int:
         """Return N beside an optimisation of so many updates."""
-        return self.samples or round(CALLS_OF_AN_UPDATE * (self.updates or num_updates))
+        return self.samples or round(SAMPLES_PER_UPDATE * (self.updates or num_updates))
 
-    def __call__(self, module: GuidedGeneration) -> None:
-        """Record N samples of every generation of the module's batch."""
-        generations = module.trajectory.generations
-        seeds = [g.seed for g in generations]
-        edit = module.parts.edit
-        for number in range(self.count(module.num_updates)):
+    @override
+    def __call__(
+        self, renderer: Renderer, batch: Batch, latents: Tensor, num_updates: int
+    ) -> Iterator[Rendering]:
+        """Yield N samples of every generation of the batch."""
+        for number in range(self.count(num_updates)):
             if number:
-                noise = pairs.noise(seeds, "draw", number, module.shape)
+                noise = pairs.noise(batch.seeds, "draw", number, renderer.shape)
             else:
-                noise = pairs.draw(seeds, module.shape)
-            start = edit.noised(module, generations, noise) if edit else noise
-            module.record_ddim(start[None], update=number)
+                noise = pairs.draw(batch.seeds, renderer.shape)
+            start = renderer.noised(batch, noise)
+            yield renderer.render_ddim(start[None], batch, update=number)

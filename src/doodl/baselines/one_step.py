@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
+from doodl.baselines.base import Baseline
+from doodl.batch import Batch
+from doodl.rendering import Renderer
 from doodl.sampling.schedule import Step, epsilon_coefficients
-
-if TYPE_CHECKING:
-    from doodl.guided_generation import GuidedGeneration
+from doodl.trajectory import Rendering, Selector
 
 
-class OneStep:
+class OneStep(Baseline):
     """DDIM whose noise prediction is moved by the gradient of the guide's loss.
 
     At every step, with the sampler's own guided prediction of noise,
@@ -32,33 +34,39 @@ class OneStep:
         arXiv 2303.13703, section 3.2.1.
     """
 
+    selector: Selector = "last"
+
     def __init__(self, strength: float = 20.0) -> None:
         if not (math.isfinite(strength) and strength >= 0):
             raise ValueError(f"Expected a strength of 0 or more, received {strength}.")
         self.strength = strength
 
-    def __call__(self, module: GuidedGeneration) -> None:
-        """Record the original and the guided image of the module's batch."""
-        # An edit begins with the picture as far as it is undone, others with noise.
-        z = original = module.latents.detach()[0]
-        module.trajectory.selector = "last"
-        module.record_ddim(original[None], update=0)
-        for index, step in enumerate(module.sampler.steps[module.start :]):
-            z = self.step(module, z, step, index)
+    @override
+    def __call__(
+        self, renderer: Renderer, batch: Batch, latents: Tensor, num_updates: int
+    ) -> Iterator[Rendering]:
+        """Yield the original and the guided image of the batch."""
+        # The first latent of the pair; when editing, the picture's, partly inverted.
+        z = latents[0]
+        yield renderer.render_ddim(z[None], batch, update=0)
+        for index, step in enumerate(renderer.sampler.steps[renderer.settings.start :]):
+            z = self.step(renderer, batch, z, step, index)
         with torch.no_grad():
-            module.look(1, z[None], module.decode(z[None])[0])
+            pixels = renderer.decode(z[None])[0]
+        # No initial latents make the guided picture: every step was steered.
+        yield renderer.score(z[None], pixels, batch, update=1, latents=None)
 
     def step(
-        self, module: GuidedGeneration, z: Tensor, step: Step, index: int
+        self, renderer: Renderer, batch: Batch, z: Tensor, step: Step, index: int
     ) -> Tensor:
         """Return the latents (B, C, h, w) after one guided step."""
         with torch.enable_grad():
             z = z.detach().requires_grad_()
-            raw = module.sampler.denoiser(z, step.t, module.conditioning)
-            noise, clean = split(step, z, raw, module.sampler.prediction_type)
+            raw = renderer.predict(z, step.t, batch)
+            noise, clean = split(step, z, raw, renderer.sampler.prediction_type)
             blend = step.sigma_t * clean + (1 - step.sigma_t) * z
-            losses, _ = module.losses(blend[None], index)
-            (gradient,) = torch.autograd.grad(losses.sum(), z)
+            losses = renderer.losses(blend[None], batch, index)
+            (gradient,) = torch.autograd.grad(losses.total.sum(), z)
         noise = noise.detach() + self.strength * step.sigma_t * gradient
         if step.alpha_t == 0:
             return step.alpha_s * clean.detach() + step.sigma_s * noise

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from doodl.description import Described
 from doodl.generation import Generation
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
-class Guide(nn.Module, ABC):
+class Guide(Described, nn.Module, ABC):
     """A frozen network and its loss.
 
     The constructor only stores and checks settings, so that bad input is found before
@@ -63,6 +64,10 @@ class Guide(nn.Module, ABC):
         Returns:
             (N,)
         """
+
+    def terms(self, pixels, targets):
+        whole = self(pixels, targets)
+        return {"loss": whole, **self.losses}
 
     def score(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """What is reported of N pictures, (N,), higher is better: minus the loss."""

@@ -1,4 +1,4 @@
-"""What is to be made: prompts x seeds, cut into batches of generations.
+"""The job: every prompt with every seed, cut into batches of generations.
 
 An epoch of the trainer is one batch of generations and a training batch is one
 update, so the training loader counts updates; the prediction loader hands over the
@@ -23,7 +23,7 @@ from doodl.jobs.checks import (
     check_seeds,
     parse_seeds,
 )
-from doodl.jobs.loaders import Remaining, Taken, one_by_one
+from doodl.jobs.loaders import DealtBatches, RemainingUpdates, passthrough_loader
 from doodl.jobs.prompts import Row, read_prompts
 
 
@@ -89,27 +89,29 @@ class PromptsAndSeeds(LightningDataModule):
         check_distinct("generations", [g.id for g in self.generations])
 
     def batches(self) -> list[list[Generation]]:
-        """All generations in order, `batch_size` at a time, whatever the ranks."""
+        """All generations in order, `batch_size` at a time, for any number of ranks."""
         starts = range(0, len(self.generations), self.batch_size)
         return [self.generations[i : i + self.batch_size] for i in starts]
 
     @override
     def train_dataloader(self) -> DataLoader[int]:
-        """The numbers of the updates, from the one that the module has come to."""
+        """The numbers of the updates that the current batch still needs."""
         module: Any = self._trainer().lightning_module
-        return one_by_one(range(module.num_updates), sampler=Remaining(module))
+        updates = RemainingUpdates(module.updates, module.num_updates)
+        return passthrough_loader(updates)
 
     @override
     def predict_dataloader(self) -> DataLoader[list[Generation]]:
         """The batches of this process, each taken when the one before is done."""
         module: Any = self._trainer().lightning_module
-        return one_by_one(module.batches, sampler=Taken(module, len(self.batches())))
+        batches = DealtBatches(module.work, len(self.batches()))
+        return passthrough_loader(batches)
 
     @override
     def transfer_batch_to_device(
         self, batch: Any, device: Any, dataloader_idx: int
     ) -> Any:
-        """The batch as it is: texts and numbers live on no device."""
+        """Return the batch unchanged: texts and numbers live on no device."""
         return batch
 
     def _trainer(self) -> Any:
@@ -121,7 +123,7 @@ class PromptsAndSeeds(LightningDataModule):
 def make_generations(
     rows: Sequence[Row], seeds: Sequence[int], negative_prompt: str = ""
 ) -> list[Generation]:
-    """Every row with every seed, or its own one; the seeds of a row stand together."""
+    """Every row with every seed, or with its own one; a row's seeds are adjacent."""
     return [
         Generation(
             prompt=row.prompt,

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import cache
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from torch.distributed import DistError, TCPStore
 
@@ -90,3 +90,32 @@ def deal(
         rest = remaining(batches[number])
         if rest:
             yield rest
+
+
+class Work(Generic[T]):
+    """The batches of this process, of which one is known at a time.
+
+    Args:
+        batches: all of them, the same list for every process.
+        count: shared by the processes.
+        remaining: returns what of a batch is still to be made.
+
+    Attributes:
+        current: the batch to make now; None when all have been dealt.
+    """
+
+    def __init__(
+        self, batches: Sequence[T], count: Count, remaining: Callable[[T], T]
+    ) -> None:
+        self._dealt = deal(batches, count, remaining)
+        self.current = next(self._dealt, None)
+
+    def advance(self) -> None:
+        """Take the next batch."""
+        self.current = next(self._dealt, None)
+
+    def __iter__(self) -> Iterator[T]:
+        """Yield the batches, each taken when the one before is done."""
+        while self.current is not None:
+            yield self.current
+            self.advance()

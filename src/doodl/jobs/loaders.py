@@ -1,60 +1,65 @@
-"""The loaders of a job: one counts updates, one takes batches of generations."""
+"""The loaders of a job: one counts updates, one hands over batches of generations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from doodl.generation import Generation
 
 
-class Remaining(Sampler[int]):
-    """The updates that the current batch of generations still needs.
-
-    Args:
-        module: has `num_updates` and `first_update`, which is read when the first
-            number is taken: an epoch that resumes begins later.
-    """
-
-    def __init__(self, module: Any) -> None:
-        self.module = module
-
-    def __iter__(self) -> Iterator[int]:
-        yield from range(self.module.first_update, self.module.num_updates)
-
-    def __len__(self) -> int:
-        return self.module.num_updates
-
-
-class Taken(Sampler[int]):
-    """The numbers of the batches that a process takes.
+class RemainingUpdates(Sampler[int]):
+    """The numbers of the updates that the current batch of generations still needs.
 
     Args:
-        module: has `batches`, to which its `take` adds the next.
+        updates: called when the first number is taken: an interrupted batch of
+            generations goes on at a later update.
         most: how many they can be.
     """
 
-    def __init__(self, module: Any, most: int) -> None:
-        self.module, self.most = module, most
+    def __init__(self, updates: Callable[[], Iterable[int]], most: int) -> None:
+        self.updates, self.most = updates, most
 
     def __iter__(self) -> Iterator[int]:
-        number = 0
-        while number < len(self.module.batches):
-            yield number
-            number += 1
-            if number == len(self.module.batches):
-                self.module.take()
+        yield from self.updates()
 
     def __len__(self) -> int:
         return self.most
 
 
-def one_by_one(items: Any, **options: Any) -> DataLoader[Any]:
-    """Return a loader that hands over items as they are."""
+class DealtBatches(Sampler[list[Generation]]):
+    """The batches that a process takes, each when the one before is done.
+
+    Args:
+        work: yields them.
+        most: how many they can be.
+    """
+
+    def __init__(self, work: Iterable[list[Generation]], most: int) -> None:
+        self.work, self.most = work, most
+
+    def __iter__(self) -> Iterator[list[Generation]]:
+        yield from self.work
+
+    def __len__(self) -> int:
+        return self.most
+
+
+def passthrough_loader(items: Sampler[Any]) -> DataLoader[Any]:
+    """Return a loader that hands over items without collating them."""
     return DataLoader(
-        items, batch_size=None, collate_fn=_as_it_is, num_workers=0, **options
+        _Unchanged(), batch_size=None, sampler=items, collate_fn=_unchanged
     )
 
 
-def _as_it_is(item: Any) -> Any:
+class _Unchanged(Dataset[Any]):
+    """Gives back whatever it is indexed with."""
+
+    def __getitem__(self, item: Any) -> Any:
+        return item
+
+
+def _unchanged(item: Any) -> Any:
     return item

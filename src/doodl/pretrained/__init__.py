@@ -22,3 +22,6 @@ __all__ = [
     "locate_clip",
     "warn_of_cut",
 ]
+
+CheckpointSource = Loading
+load_text_to_image = TextToImage.load

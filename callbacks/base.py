@@ -1,0 +1,5 @@
+"""The events that callbacks follow; see `doodl.events` for their order."""
+
+from doodl.events import GenerationCallback
+
+__all__ = ["GenerationCallback"]

@@ -1,0 +1,277 @@
+"""Makes pictures from latents and scores them; needs no Trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from doodl import latents as pairs
+from doodl import pretrained
+from doodl.batch import Batch
+from doodl.execution import in_network_precision
+from doodl.generation import Generation
+from doodl.guides.views import FullFrame, Views
+from doodl.images import to_pixels
+from doodl.pretrained import CheckpointSource, TextToImage
+from doodl.render_settings import RenderSettings
+from doodl.sampling.adjoints import default_adjoint
+from doodl.sampling.chain import Method
+from doodl.sampling.ddim import DDIM
+from doodl.sampling.denoiser import GuidedDenoiser
+from doodl.sampling.sampler import Sampler
+from doodl.scoring import Losses, batch_losses, full_frame_scores
+from doodl.trajectory import Rendering
+
+
+class Renderer:
+    """Turns latents into pictures and scores: sample, decode, losses, scores.
+
+    Every method that calls a network does so in one precision, that of `autocast`;
+    latents and the arithmetic of the steps keep their own.
+
+    Args:
+        model: the frozen text-to-image model.
+        settings: how pictures are made and scored.
+        autocast: 16-bit type that networks compute in while their weights have 32;
+            None for the precision of their weights.
+
+    Attributes:
+        shape: (C, h, w) of one latent.
+        sampler: the chain from the initial latents to the final ones.
+
+    Raises:
+        ValueError: the model is distilled to few steps and the method moves two
+            latents, or the image's size does not fit the model.
+    """
+
+    def __init__(
+        self,
+        model: TextToImage,
+        settings: RenderSettings,
+        *,
+        autocast: torch.dtype | None = None,
+    ) -> None:
+        settings.refuse_few_steps(model)
+        self.model, self.settings, self.autocast = model, settings, autocast
+        self.shape = model.latent_shape(settings.height, settings.width)
+        self.denoiser = GuidedDenoiser(
+            model.network,
+            1.0 if model.embeds_guidance else settings.guidance_scale,
+            model.dtype,
+            settings.guidance_interval,
+        )
+        self.sampler = self._chain(settings.method)
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
+        settings: RenderSettings,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        autocast: torch.dtype | None = None,
+        source: CheckpointSource | None = None,
+    ) -> Renderer:
+        """Return a renderer whose model, guide, judge and verdict are loaded.
+
+        Args:
+            name: of the model, as `load_text_to_image` takes it.
+            settings: how pictures are made and scored.
+            device: of all networks.
+            dtype: of the model's weights.
+            autocast: 16-bit type that networks compute in.
+            source: revision, variant and LoRAs of the model.
+
+        Raises:
+            ValueError: there is no such model, or the settings do not fit it.
+        """
+        model = pretrained.load_text_to_image(name, device, dtype, source)
+        settings.execution.prepare(model)
+        renderer = cls(model, settings, autocast=autocast)
+        settings.load_watchers(device)
+        return renderer
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the model."""
+        return self.model.device
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """Return the context in which networks are called."""
+        if self.autocast is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.autocast)
+
+    # A batch of generations -------------------------------------------------------
+
+    @in_network_precision
+    def prepare(self, generations: Sequence[Generation]) -> Batch:
+        """Encode the prompts of a batch and the targets of guide and judge."""
+        with self.settings.execution.reading(self.model):
+            conditioning = self.model.conditioning(
+                [g.prompt for g in generations],
+                [g.negative_prompt for g in generations],
+                self.shape,
+                self.settings.guidance_scale,
+            )
+        targets = {
+            name: guide.prepare(generations)
+            for name, guide in self.settings.watchers.items()
+        }
+        return Batch(list(generations), conditioning, targets)
+
+    def initial(self, batch: Batch) -> Tensor:
+        """Return the initial latents (k, B, C, h, w): k copies of a draw, or an edit's.
+
+        A draw is on the CPU, in `latents_dtype`, whatever the device of the model.
+        """
+        if self.settings.edit is not None:
+            return self.settings.edit.invert(self, batch).to(self.device)
+        draw = pairs.draw(batch.seeds, self.shape, self.settings.latents_dtype)
+        return torch.stack((draw,) * self.settings.method.num_latents).to(self.device)
+
+    def noised(self, batch: Batch, noise: Tensor) -> Tensor:
+        """Return single latents (B, C, h, w) at the chain's start for given noise.
+
+        Without an edit the noise is the start; with one, each sample starts from the
+        encoded picture plus noise of the chain's first level.
+        """
+        noise = noise.to(self.device, self.settings.latents_dtype)
+        edit = self.settings.edit
+        return noise if edit is None else edit.noised(self, batch, noise)
+
+    # From latents to pictures -----------------------------------------------------
+
+    @in_network_precision
+    def sample(self, latents: Tensor, batch: Batch) -> Tensor:
+        """Return the final latents of initial ones (k, B, C, h, w), differentiably."""
+        start = self.settings.start
+        return self.sampler.sample(latents, batch.conditioning, start=start)
+
+    @in_network_precision
+    def invert(self, final: Tensor, batch: Batch) -> Tensor:
+        """Return the initial latents that `sample` turns into the given ones."""
+        start = self.settings.start
+        return self.sampler.invert(final, batch.conditioning, start=start)
+
+    @in_network_precision
+    def predict(self, z: Tensor, timestep: float, batch: Batch) -> Tensor:
+        """Return the guided prediction for single latents (B, C, h, w)."""
+        return self.denoiser(z, timestep, batch.conditioning)
+
+    @in_network_precision
+    def encode(self, images: Tensor) -> Tensor:
+        """Return latents (N, C, h, w) of images (N, 3, H, W) in [-1, 1]."""
+        return self.model.encode(images.to(self.device))
+
+    @in_network_precision
+    def decode(self, final: Tensor) -> Tensor:
+        """Return pixels (k, B, 3, H, W) in [0, 1] of latents (k, B, C, h, w)."""
+        flat = final.flatten(0, 1)
+        apart = self.settings.execution.apart(final.device, self._area(final))
+        images = [self.model.decode(z) for z in (flat.split(1) if apart else [flat])]
+        return to_pixels(torch.cat(images)).unflatten(0, final.shape[:2])
+
+    @in_network_precision
+    def losses(
+        self, final: Tensor, batch: Batch, update: int, views: Views | None = None
+    ) -> Losses:
+        """Return the guide's losses of final latents (k, B, C, h, w).
+
+        Args:
+            final: denoised latents.
+            batch: what they were made for.
+            update: seeds the crops, together with the generation.
+            views: how the guide looks at a picture, by default at the full frame.
+        """
+        generators = [
+            pairs.stream(seed, f"crops {k}", update)
+            for k in range(len(final))
+            for seed in batch.seeds
+        ]
+        return batch_losses(
+            self.settings.guide,
+            views or FullFrame(),
+            self.model.decode,
+            final,
+            batch.targets["guide"],
+            generators,
+            execution=self.settings.execution,
+            area=self._area(final),
+        )
+
+    # Scored pictures --------------------------------------------------------------
+
+    @torch.no_grad()
+    @in_network_precision
+    def score(
+        self,
+        final: Tensor,
+        pixels: Tensor,
+        batch: Batch,
+        *,
+        update: int,
+        latents: Tensor | None,
+    ) -> Rendering:
+        """Return the scores of the full images of the first latents.
+
+        Args:
+            final: (k, B, C, h, w) denoised latents.
+            pixels: (B, 3, H, W) in [0, 1], images of the first of them.
+            batch: what they were made for.
+            update: how many updates the initial latents have had.
+            latents: the initial latents, None where none of them make the picture.
+        """
+        # A copy: no guide, judge or verdict can change the picture that is kept.
+        pixels, final, seen = pixels.detach(), final.detach(), pixels.detach().clone()
+        found = full_frame_scores(self.settings.watchers, batch.targets, seen)
+        verdict = self.settings.verdict
+        return Rendering(
+            update=update,
+            latents=None if latents is None else latents.detach().clone(),
+            pixels=pixels,
+            gap=pairs.gap(final[[0, -1]]) / final[0].flatten(1).std(dim=1),
+            guide=found["guide"],
+            judge=found.get("judge"),
+            verdicts=verdict.verdicts(seen, batch.generations) if verdict else [],
+        )
+
+    @torch.no_grad()
+    def render(self, latents: Tensor, batch: Batch, *, update: int) -> Rendering:
+        """Sample, decode and score initial latents (k, B, C, h, w)."""
+        final = self.sample(latents, batch)
+        pixels = self.decode(final[:1])[0]
+        return self.score(final, pixels, batch, update=update, latents=latents)
+
+    @torch.no_grad()
+    @in_network_precision
+    def render_ddim(self, latents: Tensor, batch: Batch, *, update: int) -> Rendering:
+        """Sample single latents (1, B, C, h, w) by DDIM, decode and score them."""
+        latents = latents.to(self.device)
+        start = self.settings.start
+        chain = self._chain(DDIM())
+        final = chain.sample(latents, batch.conditioning, start=start)
+        pixels = self.decode(final)[0]
+        return self.score(final, pixels, batch, update=update, latents=latents)
+
+    def _chain(self, method: Method) -> Sampler:
+        sixteen = self.autocast is not None or self.model.dtype.itemsize == 2
+        adjoint = self.settings.adjoint or default_adjoint(
+            self.settings.method, sixteen
+        )
+        return Sampler(
+            self.model.schedule(self.shape),
+            self.denoiser,
+            method=method,
+            adjoint=adjoint,
+            num_steps=self.settings.num_steps,
+        )
+
+    def _area(self, final: Tensor) -> int:
+        """Return height times width of one picture in pixels."""
+        return final[0, 0, 0].numel() * self.model.factor**2
