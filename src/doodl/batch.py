@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from doodl.generation import Generation
+from doodl.latents import stream
 from doodl.sampling.denoiser import Conditioning
 
 
@@ -29,3 +31,11 @@ class Batch:
     def seeds(self) -> list[int]:
         """The seed of each generation."""
         return [generation.seed for generation in self.generations]
+
+    def crop_streams(self, count: int, update: int) -> list[torch.Generator]:
+        """Return a source of random crops for each of (count, B) images, flattened."""
+        return [
+            stream(seed, f"crops {k}", update)
+            for k in range(count)
+            for seed in self.seeds
+        ]

@@ -106,7 +106,7 @@ class Edit(Start):
             warnings.warn(
                 f"The picture '{name}' comes back with an error of {error:.2g} "
                 f"standard deviations: mixing p = {settings.mixing:g} amplifies "
-                f"round-off too much over {settings.num_steps - settings.start} steps; "
+                f"round-off too much over {settings.num_steps - renderer.start} steps; "
                 "choose a larger p, fewer steps, a smaller strength, or latents_dtype "
                 "float64.",
                 stacklevel=2,
@@ -130,6 +130,6 @@ class Edit(Start):
 
         This is how one edits without inverting (SDEdit, arXiv 2108.01073).
         """
-        first = renderer.sampler.steps[renderer.settings.start]
+        first = renderer.sampler.steps[renderer.start]
         clean = self.encode(renderer, batch)
         return first.alpha_t * clean + first.sigma_t * noise.to(clean)

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
-from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -21,11 +20,11 @@ from doodl.guides.views import FullFrame, Views
 from doodl.jobs.dealing import Work, count_alone
 from doodl.jobs.preflight import preflight
 from doodl.optimizer import LatentSGD, check_optimizer
-from doodl.precision import autocast_of, weights_of
+from doodl.precision import placement_of
 from doodl.pretrained import CheckpointSource, check_source
 from doodl.render_settings import RenderSettings
 from doodl.rendering import Batch, Renderer
-from doodl.trajectory import Rendering, Selector, Trajectory, warn_of_gap
+from doodl.trajectory import Rendering, Selector, Trajectory
 
 
 class GuidedGeneration(LightningModule):
@@ -49,8 +48,7 @@ class GuidedGeneration(LightningModule):
         **rendering: the other arguments of `RenderSettings`, as `num_steps`.
 
     Raises:
-        ValueError: a value out of range, two that exclude each other, or a model that
-            should be on this machine and is not.
+        ValueError: a value out of range, or two that exclude each other.
 
     References:
         Wallace et al., End-to-End Diffusion Latent Optimization Improves Classifier
@@ -88,35 +86,26 @@ class GuidedGeneration(LightningModule):
 
     @property
     def renderer(self) -> Renderer:
-        """What makes and scores pictures; `setup` loads it."""
-        if self._renderer is None:
-            raise RuntimeError("The module has no networks yet; pass it to a Trainer.")
+        """The object that makes and scores pictures; `setup` loads it."""
+        assert self._renderer is not None, "setup has not loaded the networks yet"
         return self._renderer
-
-    # The work of this process -----------------------------------------------------
 
     def setup(self, stage: str) -> None:
         """Check the job, plan the work of this process and load the networks."""
         trainer, data = self.trainer, self.trainer.datamodule  # type: ignore[attr-defined]
         preflight(self, self.settings, trainer, data)
         self.events = Events(trainer.callbacks)  # type: ignore[attr-defined]
-        self.gap_warned = False
         self._views: Views = self.events.views() if stage == "fit" else FullFrame()
         count = getattr(trainer.strategy, "count", count_alone)()
         self.work = Work(data.batches(), count, self.events.remaining)
-        if stage == "fit":
-            trainer.fit_loop.max_epochs = int(self.work.current is not None)
+        trainer.fit_loop.max_epochs = int(self.work.current is not None)
         if self.work.current is not None:
             self._load()
             self.settings.check(data.generations)  # some limits only networks know
 
     def _load(self) -> None:
         """Load the networks, unless they are there as this trainer wants them."""
-        placement = {
-            "device": self.trainer.strategy.root_device,
-            "dtype": weights_of(self.trainer),
-            "autocast": autocast_of(self.trainer),
-        }
+        placement = placement_of(self.trainer)
         if self._renderer is None or self._placement != placement:
             self._renderer = None  # the memory is free before it is needed again
             self._renderer = Renderer.load(
@@ -132,11 +121,9 @@ class GuidedGeneration(LightningModule):
         """Return the optimiser of the latent pair."""
         return self.make_optimizer(self.parameters())
 
-    # One batch of generations -----------------------------------------------------
-
     def _begin(self, generations: Sequence[Generation], selector: Selector) -> None:
         """Draw the pairs of a batch and encode what they are conditioned on."""
-        self._update, self._complete = 0, False
+        self._update = 0
         self._pending: tuple[Rendering, dict[str, Tensor]] | None = None
         self.trajectory = Trajectory(generations, selector)
         self.batch: Batch = self.renderer.prepare(generations)
@@ -146,10 +133,10 @@ class GuidedGeneration(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Begin the next batch, or go on with it where it was interrupted."""
-        assert self.work.current is not None
-        self._begin(self.work.current, "guide")
+        generations = self.work.current or []
+        self._begin(generations, "guide")
         self._optimizer().start(self.batch.seeds)
-        if state := self.events.saved_state(self.work.current):
+        if state := self.events.saved_state(generations):
             self.restore(state)
 
     def state(self) -> dict[str, Any]:
@@ -168,14 +155,10 @@ class GuidedGeneration(LightningModule):
         """Go on, bit for bit, from what `state` returned for the same batch."""
         self._update = state["update"]
         self.latents.data = state["latents"].to(self.device)
-        optimizer = self._optimizer()
-        optimizer.load_state_dict(
-            {**optimizer.state_dict(), "state": state["optimizer"]}
-        )
+        optimizer, momenta = self._optimizer(), state["optimizer"]
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": momenta})
         self.trajectory.load_state_dict(state["trajectory"])
         self.events.restore(state["callbacks"])
-
-    # One update -------------------------------------------------------------------
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:
         """End the epoch once every generation of the batch has ended."""
@@ -187,7 +170,6 @@ class GuidedGeneration(LightningModule):
         with self._memory():
             final = self.renderer.sample(self.latents, self.batch)
             losses = self.renderer.losses(final, self.batch, batch, self._views)
-            # The whole image of the first latent costs no call of the denoiser.
             rendering = self.renderer.score(
                 final, losses.pixels[0], self.batch, update=batch, latents=self.latents
             )
@@ -202,9 +184,7 @@ class GuidedGeneration(LightningModule):
         with self._memory():
             super().backward(loss, *args, **kwargs)
 
-    def on_before_optimizer_step(  # type: ignore[override]
-        self, optimizer: LatentSGD
-    ) -> None:
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
         """Measure the pair and leave ended generations out of the update."""
         if self.latents.grad is not None:
             total = self.latents.grad.sum(dim=(0, 2, 3, 4))
@@ -215,28 +195,24 @@ class GuidedGeneration(LightningModule):
             terms |= pairs.properties(self.latents.detach())
             terms["pair_gap"] = rendering.gap
 
-    def on_train_batch_end(
-        self, outputs: STEP_OUTPUT, batch: int, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
         """Tell the callbacks of the update; render the result after the last one."""
         self._announce()
+        self._update = batch + 1
         if not self.trajectory.active().any():
-            self._complete = True
-        elif batch < self.num_updates - 1:
-            self._update = batch + 1
+            return
+        if self._update < self.num_updates:
             self.events.state(self.state())
         else:
-            with torch.no_grad(), self._memory():
-                rendering = self.renderer.render(
-                    self.latents, self.batch, update=self.num_updates
-                )
-                self._pending = self._record(rendering), {}
+            with self._memory():
+                last = self.num_updates
+                result = self.renderer.render(self.latents, self.batch, update=last)
+                self._pending = self._record(result), {}
             self._announce()
-            self._complete = True
 
     def on_train_epoch_end(self) -> None:
         """End the batch, unless the trainer's time is over, and plan the next one."""
-        if not (self._complete or not self.trajectory.active().any()):
+        if self._update < self.num_updates and self.trajectory.active().any():
             return
         self.events.end(self.trajectory)
         self.work.advance()
@@ -246,33 +222,25 @@ class GuidedGeneration(LightningModule):
     def predict_step(self, batch: list[Generation], batch_idx: int) -> Trajectory:
         """Let the baseline sample a batch of generations without optimising it."""
         self._begin(batch, self.baseline.selector)
+        start, count = self.latents.detach(), self.num_updates
         with self._memory():
-            for rendering in self.baseline(
-                self.renderer, self.batch, self.latents.detach(), self.num_updates
-            ):
+            for rendering in self.baseline(self.renderer, self.batch, start, count):
                 self._record(rendering)
         self.events.end(self.trajectory)
         return self.trajectory
-
-    # Private ----------------------------------------------------------------------
 
     def _record(self, rendering: Rendering) -> Rendering:
         """Take in a rendering after all filters, and return it."""
         self.trajectory.fail_non_finite(rendering.guide, "the image's score")
         rendering = self.events.filter(rendering)
-        if not self.gap_warned:
-            settings = self.settings
-            self.gap_warned = warn_of_gap(
-                rendering.gap, settings.mixing, settings.num_steps
-            )
         self.trajectory.record(rendering)
         return rendering
 
     def _announce(self) -> None:
         """Tell the callbacks of the last rendering, once."""
         if self._pending is not None:
-            pending, self._pending = self._pending, None
-            self.events.rendered(self.trajectory, *pending)
+            self.events.rendered(self.trajectory, *self._pending)
+            self._pending = None
 
     def _optimizer(self) -> LatentSGD:
         return self.optimizers(use_pl_optimizer=False)  # type: ignore[return-value]

@@ -28,8 +28,8 @@ class NetworkPrecision(Precision):
 
     `bf16-true` and `16-true` store the weights of denoiser, text encoders and decoder
     in 16 bits; `bf16-mixed` and `16-mixed` keep them and cast where it is safe, guides
-    included. The `Renderer` applies both wherever it calls a network. Nothing scales the loss or skips an update: a gradient that is not finite
-    ends its generation.
+    included. The `Renderer` applies both wherever it calls a network. Nothing scales
+    the loss or skips an update: a gradient that is not finite ends its generation.
 
     Args:
         precision: as `trainer.precision`.
@@ -70,6 +70,15 @@ def weights_of(trainer: Trainer) -> torch.dtype:
     return WEIGHTS[str(plugin.precision)]
 
 
-def autocast_of(trainer: Trainer) -> torch.dtype | None:
-    """Return the 16-bit type that networks compute in beside weights of 32 bits."""
-    return AUTOCAST.get(str(trainer.precision_plugin.precision))
+def placement_of(trainer: Trainer) -> dict[str, Any]:
+    """Return the arguments of `Renderer.load` that the trainer decides.
+
+    Returns:
+        `device`; `dtype` of the weights; `autocast`, the 16-bit type that networks
+        compute in beside weights of 32 bits, or None.
+    """
+    return {
+        "device": trainer.strategy.root_device,
+        "dtype": weights_of(trainer),
+        "autocast": AUTOCAST.get(str(trainer.precision_plugin.precision)),
+    }

@@ -24,7 +24,7 @@ from doodl.sampling.ddim import DDIM
 from doodl.sampling.denoiser import GuidedDenoiser
 from doodl.sampling.sampler import Sampler
 from doodl.scoring import Losses, batch_losses, full_frame_scores
-from doodl.trajectory import Rendering
+from doodl.trajectory import Rendering, warn_of_gap
 
 
 class Renderer:
@@ -41,11 +41,12 @@ class Renderer:
 
     Attributes:
         shape: (C, h, w) of one latent.
+        start: index of the first denoising step that is sampled.
+        area: height times width of a picture in pixels.
         sampler: the chain from the initial latents to the final ones.
 
     Raises:
-        ValueError: the model is distilled to few steps and the method moves two
-            latents, or the image's size does not fit the model.
+        ValueError: the method or the image's size does not fit the model.
     """
 
     def __init__(
@@ -57,7 +58,9 @@ class Renderer:
     ) -> None:
         settings.refuse_few_steps(model)
         self.model, self.settings, self.autocast = model, settings, autocast
+        self.start = settings.start
         self.shape = model.latent_shape(settings.height, settings.width)
+        self.area = self.shape[1] * self.shape[2] * model.factor**2
         self.denoiser = GuidedDenoiser(
             model.network,
             1.0 if model.embeds_guidance else settings.guidance_scale,
@@ -65,6 +68,7 @@ class Renderer:
             settings.guidance_interval,
         )
         self.sampler = self._chain(settings.method)
+        self._gap_warned = False
 
     @classmethod
     def load(
@@ -79,13 +83,7 @@ class Renderer:
     ) -> Renderer:
         """Return a renderer whose model, guide, judge and verdict are loaded.
 
-        Args:
-            name: of the model, as `load_text_to_image` takes it.
-            settings: how pictures are made and scored.
-            device: of all networks.
-            dtype: of the model's weights.
-            autocast: 16-bit type that networks compute in.
-            source: revision, variant and LoRAs of the model.
+        Arguments are those of the constructor and of `load_text_to_image`.
 
         Raises:
             ValueError: there is no such model, or the settings do not fit it.
@@ -107,8 +105,6 @@ class Renderer:
             return nullcontext()
         return torch.autocast(self.device.type, self.autocast)
 
-    # A batch of generations -------------------------------------------------------
-
     @in_network_precision
     def prepare(self, generations: Sequence[Generation]) -> Batch:
         """Encode the prompts of a batch and the targets of guide and judge."""
@@ -126,14 +122,12 @@ class Renderer:
         return Batch(list(generations), conditioning, targets)
 
     def initial(self, batch: Batch) -> Tensor:
-        """Return the initial latents (k, B, C, h, w): k copies of a draw, or an edit's.
-
-        A draw is on the CPU, in `latents_dtype`, whatever the device of the model.
-        """
-        if self.settings.edit is not None:
-            return self.settings.edit.invert(self, batch).to(self.device)
-        draw = pairs.draw(batch.seeds, self.shape, self.settings.latents_dtype)
-        return torch.stack((draw,) * self.settings.method.num_latents).to(self.device)
+        """Return the initial latents (k, B, C, h, w), copies of a draw or an edit's."""
+        settings = self.settings
+        if settings.edit is not None:
+            return settings.edit.invert(self, batch).to(self.device)
+        draw = pairs.draw(batch.seeds, self.shape, settings.latents_dtype)
+        return torch.stack((draw,) * settings.method.num_latents).to(self.device)
 
     def noised(self, batch: Batch, noise: Tensor) -> Tensor:
         """Return single latents (B, C, h, w) at the chain's start for given noise.
@@ -143,21 +137,17 @@ class Renderer:
         """
         noise = noise.to(self.device, self.settings.latents_dtype)
         edit = self.settings.edit
-        return noise if edit is None else edit.noised(self, batch, noise)
-
-    # From latents to pictures -----------------------------------------------------
+        return edit.noised(self, batch, noise) if edit else noise
 
     @in_network_precision
     def sample(self, latents: Tensor, batch: Batch) -> Tensor:
         """Return the final latents of initial ones (k, B, C, h, w), differentiably."""
-        start = self.settings.start
-        return self.sampler.sample(latents, batch.conditioning, start=start)
+        return self.sampler.sample(latents, batch.conditioning, start=self.start)
 
     @in_network_precision
     def invert(self, final: Tensor, batch: Batch) -> Tensor:
         """Return the initial latents that `sample` turns into the given ones."""
-        start = self.settings.start
-        return self.sampler.invert(final, batch.conditioning, start=start)
+        return self.sampler.invert(final, batch.conditioning, start=self.start)
 
     @in_network_precision
     def predict(self, z: Tensor, timestep: float, batch: Batch) -> Tensor:
@@ -173,7 +163,7 @@ class Renderer:
     def decode(self, final: Tensor) -> Tensor:
         """Return pixels (k, B, 3, H, W) in [0, 1] of latents (k, B, C, h, w)."""
         flat = final.flatten(0, 1)
-        apart = self.settings.execution.apart(final.device, self._area(final))
+        apart = self.settings.execution.apart(final.device, self.area)
         images = [self.model.decode(z) for z in (flat.split(1) if apart else [flat])]
         return to_pixels(torch.cat(images)).unflatten(0, final.shape[:2])
 
@@ -183,29 +173,19 @@ class Renderer:
     ) -> Losses:
         """Return the guide's losses of final latents (k, B, C, h, w).
 
-        Args:
-            final: denoised latents.
-            batch: what they were made for.
-            update: seeds the crops, together with the generation.
-            views: how the guide looks at a picture, by default at the full frame.
+        `update` seeds the crops, together with the generation; `views` makes them, by
+        default the full frame.
         """
-        generators = [
-            pairs.stream(seed, f"crops {k}", update)
-            for k in range(len(final))
-            for seed in batch.seeds
-        ]
         return batch_losses(
             self.settings.guide,
             views or FullFrame(),
             self.model.decode,
             final,
             batch.targets["guide"],
-            generators,
+            batch.crop_streams(len(final), update),
             execution=self.settings.execution,
-            area=self._area(final),
+            area=self.area,
         )
-
-    # Scored pictures --------------------------------------------------------------
 
     @torch.no_grad()
     @in_network_precision
@@ -227,15 +207,19 @@ class Renderer:
             update: how many updates the initial latents have had.
             latents: the initial latents, None where none of them make the picture.
         """
-        # A copy: no guide, judge or verdict can change the picture that is kept.
+        # A copy, since a guide may write into what it is given.
         pixels, final, seen = pixels.detach(), final.detach(), pixels.detach().clone()
         found = full_frame_scores(self.settings.watchers, batch.targets, seen)
         verdict = self.settings.verdict
+        gap = pairs.gap(final[[0, -1]]) / final[0].flatten(1).std(dim=1)
+        if not self._gap_warned:
+            p, num_steps = self.settings.mixing, self.settings.num_steps
+            self._gap_warned = warn_of_gap(gap, p, num_steps)
         return Rendering(
             update=update,
             latents=None if latents is None else latents.detach().clone(),
             pixels=pixels,
-            gap=pairs.gap(final[[0, -1]]) / final[0].flatten(1).std(dim=1),
+            gap=gap,
             guide=found["guide"],
             judge=found.get("judge"),
             verdicts=verdict.verdicts(seen, batch.generations) if verdict else [],
@@ -252,26 +236,18 @@ class Renderer:
     @in_network_precision
     def render_ddim(self, latents: Tensor, batch: Batch, *, update: int) -> Rendering:
         """Sample single latents (1, B, C, h, w) by DDIM, decode and score them."""
-        latents = latents.to(self.device)
-        start = self.settings.start
-        chain = self._chain(DDIM())
-        final = chain.sample(latents, batch.conditioning, start=start)
+        latents, chain = latents.to(self.device), self._chain(DDIM())
+        final = chain.sample(latents, batch.conditioning, start=self.start)
         pixels = self.decode(final)[0]
         return self.score(final, pixels, batch, update=update, latents=latents)
 
     def _chain(self, method: Method) -> Sampler:
         sixteen = self.autocast is not None or self.model.dtype.itemsize == 2
-        adjoint = self.settings.adjoint or default_adjoint(
-            self.settings.method, sixteen
-        )
+        default = default_adjoint(self.settings.method, sixteen)
         return Sampler(
             self.model.schedule(self.shape),
             self.denoiser,
             method=method,
-            adjoint=adjoint,
+            adjoint=self.settings.adjoint or default,
             num_steps=self.settings.num_steps,
         )
-
-    def _area(self, final: Tensor) -> int:
-        """Return height times width of one picture in pixels."""
-        return final[0, 0, 0].numel() * self.model.factor**2

@@ -49,7 +49,7 @@ class OneStep(Baseline):
         # The first latent of the pair; when editing, the picture's, partly inverted.
         z = latents[0]
         yield renderer.render_ddim(z[None], batch, update=0)
-        for index, step in enumerate(renderer.sampler.steps[renderer.settings.start :]):
+        for index, step in enumerate(renderer.sampler.steps[renderer.start :]):
             z = self.step(renderer, batch, z, step, index)
         with torch.no_grad():
             pixels = renderer.decode(z[None])[0]
