@@ -31,7 +31,7 @@ from doodl.sampling.adjoints import Adjoint
 from doodl.sampling.ddim import DDIM
 from doodl.sampling.denoiser import Conditioning, GuidedDenoiser
 from doodl.sampling.edict import EDICT
-from doodl.sampling.method import Method
+from doodl.sampling.chain import Method
 from doodl.sampling.sampler import Sampler
 from doodl.scoring import crop_losses, scores
 from doodl.trajectory import Rendering, Trajectory

@@ -15,20 +15,12 @@ from doodl.generation import Generation
 from doodl.guides.base import Guide, freeze
 from doodl.guides.views import Verdict
 from doodl.pretrained import TextToImage
-from doodl.sampling.adjoints import (
-    Adjoint,
-    BudgetAdjoint,
-    CheckpointAdjoint,
-    ReversibleAdjoint,
-)
-from doodl.sampling.method import Method
+from doodl.sampling.adjoints import Adjoint, default_adjoint, reverses
+from doodl.sampling.chain import Method
 from doodl.sampling.sampler import Sampler
 
 if TYPE_CHECKING:
     from doodl.guided_generation import GuidedGeneration
-
-REVERSING = (ReversibleAdjoint, BudgetAdjoint)
-"""Adjoints that undo the chain's moves."""
 
 
 class Baseline(Protocol):
@@ -80,20 +72,15 @@ class Parts:
             )
 
     def settle(self, *, sixteen_bits: bool) -> Adjoint:
-        """Return the adjoint, chosen if it was not given.
-
-        Networks in 16 bits answer a state that was rebuilt otherwise than the state
-        itself, so that their chain keeps its states; others need not.
-        """
+        """Return the adjoint, chosen if it was not given."""
         if self.adjoint is None:
-            exact = self.method.reversible and not sixteen_bits
-            self.adjoint = ReversibleAdjoint() if exact else CheckpointAdjoint()
+            self.adjoint = default_adjoint(self.method, sixteen_bits)
         return self.adjoint
 
     @property
     def reverses(self) -> bool:
         """Whether the adjoint undoes the chain's moves."""
-        return isinstance(self.adjoint, REVERSING)
+        return reverses(self.adjoint)
 
     @property
     def loaded(self) -> bool:

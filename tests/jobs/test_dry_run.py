@@ -173,7 +173,7 @@ def test_it_belongs_to_fit(refused):
 
 
 def test_weights_that_do_not_fit_are_said_before_they_are_made(refused, monkeypatch):
-    monkeypatch.setattr("doodl.sampling.memory.free_bytes", lambda device: 1000)
+    monkeypatch.setattr("doodl.sampling.memory.available_bytes", lambda device: 1000)
     assert "Expected room for the networks'" in refused()
 
 

@@ -14,9 +14,12 @@ from doodl.sampling.adjoints import (
     CheckpointAdjoint,
     DirectAdjoint,
     ReversibleAdjoint,
-    run,
-    unrun,
+    default_adjoint,
+    repeats,
+    reverses,
 )
+from doodl.sampling.chain import run, unrun
+from doodl.sampling.ddim import DDIM
 from doodl.sampling.edict import EDICT, Coupling
 from doodl.sampling.schedule import Schedule
 
@@ -202,7 +205,7 @@ def test_a_budget_keeps_the_graphs_that_it_can_pay(kept, network, pair):
 
 
 def test_a_budget_may_be_a_share_of_what_is_free(network, pair, monkeypatch):
-    monkeypatch.setattr(memory, "free_bytes", lambda _: 10 * GRAPH * 2**30)
+    monkeypatch.setattr(memory, "available_bytes", lambda _: 10 * GRAPH * 2**30)
     adjoint = BudgetAdjoint(fraction=0.5)
     gradient(adjoint, chain(10), network, pair)
     assert list(adjoint.kept.values()) == [5]
@@ -236,8 +239,24 @@ def test_a_budget_that_cannot_be_is_refused(settings, message):
         BudgetAdjoint(**settings)
 
 
-def test_memory_is_found_on_this_machine():
-    assert memory.free_bytes(torch.device("cpu")) > 2**20
+def test_the_default_adjoint_reverses_only_where_reversing_is_exact():
+    assert isinstance(default_adjoint(EDICT(), sixteen_bits=False), ReversibleAdjoint)
+    assert isinstance(default_adjoint(EDICT(), sixteen_bits=True), CheckpointAdjoint)
+    assert isinstance(default_adjoint(DDIM(), sixteen_bits=False), CheckpointAdjoint)
+
+
+def test_an_adjoint_says_whether_it_reverses_and_repeats():
+    adjoints = (DirectAdjoint, CheckpointAdjoint, ReversibleAdjoint, BudgetAdjoint)
+    assert [reverses(kind()) for kind in adjoints] == [False, False, True, True]
+    assert [repeats(kind()) for kind in adjoints] == [False, True, True, True]
+
+
+def test_a_users_own_adjoint_need_not_say_it():
+    def own(moves, predict, state):
+        return run(moves, predict, state)
+
+    assert not reverses(own)
+    assert repeats(own)
 
 
 def test_direct_memory_grows_by_the_networks_activations(network, pair):

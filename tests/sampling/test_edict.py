@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from doodl.sampling.adjoints import run, unrun
+from doodl.sampling.chain import run, unrun
 from doodl.sampling.edict import EDICT, Coupling, Mixing
 from doodl.sampling.schedule import Schedule
 

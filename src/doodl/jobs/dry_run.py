@@ -50,7 +50,7 @@ def dry_run(
         for part in model.networks()
         for p in part.parameters()
     )
-    free = memory.free_bytes(device)
+    free = memory.available_bytes(device)
     if free and weights > free:
         raise ValueError(
             f"Expected room for the networks' {weights / 2**30:.3g} GiB, found "

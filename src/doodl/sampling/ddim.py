@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from doodl.sampling.adjoints import State
-from doodl.sampling.method import Method
+from doodl.sampling.chain import Method, State
 from doodl.sampling.schedule import Step
 
 
@@ -19,7 +18,7 @@ class Denoise:
     Args:
         a: factor of the latent.
         b: factor of the prediction.
-        timestep: what the network is told.
+        timestep: timestep of the prediction.
     """
 
     a: float
@@ -32,7 +31,11 @@ class Denoise:
         return (self.a * state[0] + self.b * prediction,)
 
     def unstep(self, state: State, prediction: Tensor) -> State:
-        """Refuse: f was taken at the latent that the move has replaced."""
+        """Refuse: the prediction was made at a latent that the move overwrites.
+
+        Raises:
+            NotImplementedError: always.
+        """
         raise NotImplementedError(
             "DDIM cannot be inverted exactly; use EDICT, or the direct or checkpoint "
             "adjoint."
@@ -54,7 +57,12 @@ class DDIM(Method):
     reversible = False
 
     def moves(self, steps: Sequence[Step], *, start: int = 0) -> list[Denoise]:
-        """Return the moves of a chain; a step that changes nothing is left out."""
+        """Return the moves of a chain, without steps that change nothing.
+
+        Args:
+            steps: all steps of the schedule, noisiest first.
+            start: index of the first step that is done; above 0 for a partial chain.
+        """
         return [
             Denoise(step.a, step.b, step.t)
             for step in steps[start:]

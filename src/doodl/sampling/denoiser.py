@@ -1,4 +1,4 @@
-"""The denoiser: a network and classifier-free guidance, in one batched call."""
+"""The denoiser: a network with classifier-free guidance, in one batched call."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What a network is told besides latent and timestep.
+    """Inputs of a network besides latent and timestep, by argument name.
 
     Args:
-        positive: named tensors with leading dimension B.
-        negative: the same for the negative prompt; None for no guidance.
+        positive: for the prompts, tensors with leading dimension B.
+        negative: for the negative prompts, tensors of the same shapes; None if the
+            network makes no unconditional prediction.
+
+    Attributes:
+        both: negative and positive inputs joined, with leading dimension 2 B.
     """
 
     positive: Mapping[str, Tensor]
@@ -24,7 +28,7 @@ class Conditioning:
     both: dict[str, Tensor] = field(init=False, repr=False)
 
     def to(self, dtype: torch.dtype) -> Conditioning:
-        """Return it with all its floating-point tensors in a precision."""
+        """Return a copy whose floating-point tensors have another dtype."""
 
         def cast(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
             floats = {k: v.to(dtype) for k, v in named.items() if v.is_floating_point()}
@@ -34,7 +38,7 @@ class Conditioning:
         return Conditioning(cast(self.positive), negative)
 
     def __post_init__(self) -> None:
-        """Join both once, not at every call: negative first, as diffusers does."""
+        """Join both once instead of at every call: negative first, as in diffusers."""
         both = {
             name: torch.cat((self.negative[name], value))
             for name, value in self.positive.items()
@@ -46,15 +50,18 @@ class Conditioning:
 class GuidedDenoiser:
     """The guided prediction  f_u + w (f_c - f_u)  of a frozen network.
 
+    f_c is the prediction with the prompt, f_u that with the negative prompt.
+
     Args:
-        network: `network(z, timesteps, **conditioning)`, timesteps (N,).
-        guidance_scale: w; 1 makes no unconditional call.
-        dtype: what the network takes; by default the latent's own precision.
-        interval: first and last timestep, both included, at which there is guidance;
-            by default at all. Others make no unconditional call.
+        network: `network(z, timesteps, **conditioning)`: (N, C, h, w) and (N,) to
+            (N, C, h, w).
+        guidance_scale: w; 1 needs no unconditional prediction.
+        dtype: dtype in which the network takes the latent; by default the latent's.
+        interval: first and last timestep with guidance, both included; by default
+            every timestep has guidance. Without it one prediction is made, not two.
 
     Raises:
-        ValueError: for a scale that is no number, or an interval without a timestep.
+        ValueError: the scale is not finite, or the interval is empty.
 
     References:
         Kynkaanniemi et al., Applying Guidance in a Limited Interval Improves Sample and
@@ -83,7 +90,7 @@ class GuidedDenoiser:
         self.interval = interval
 
     def guides(self, timestep: float) -> bool:
-        """Return whether there is guidance at a timestep."""
+        """Return whether the prediction at a timestep has guidance."""
         if self.guidance_scale == 1:
             return False
         return self.interval is None or (
@@ -93,12 +100,12 @@ class GuidedDenoiser:
     def __call__(
         self, z: Tensor, timestep: float, conditioning: Conditioning
     ) -> Tensor:
-        """Return the prediction (B, C, h, w) in the precision of z.
+        """Return the guided prediction (B, C, h, w) in the dtype of z.
 
         Args:
-            z: (B, C, h, w).
-            timestep: a number, so that nothing here waits for the device.
-            conditioning: with leading dimension B.
+            z: latents (B, C, h, w).
+            timestep: a Python number, so that no transfer from a device is needed.
+            conditioning: further inputs, with leading dimension B.
         """
         inputs = z.to(self.dtype or z.dtype)
         if conditioning.negative is None or not self.guides(timestep):
@@ -111,6 +118,6 @@ class GuidedDenoiser:
     def _call(
         self, z: Tensor, timestep: float, conditioning: Mapping[str, Tensor]
     ) -> Tensor:
-        # Filled on the device: a tensor of this number would have to be copied there.
+        # `full` makes the tensor on the device; `tensor` would copy it from the CPU.
         timesteps = torch.full((len(z),), timestep, device=z.device)
         return self.network(z, timesteps, **conditioning)

@@ -1,4 +1,4 @@
-"""A sampler is a schedule, a denoiser, a method and the adjoint of its gradient."""
+"""A sampler is a noise schedule, a denoiser, a method, and an adjoint."""
 
 from __future__ import annotations
 
@@ -8,39 +8,35 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from doodl.sampling.adjoints import (
-    Adjoint,
-    Move,
-    Predict,
-    ReversibleAdjoint,
-    unrun,
-)
+from doodl.sampling.adjoints import Adjoint, ReversibleAdjoint
+from doodl.sampling.chain import Method, Move, Predict, unrun
 from doodl.sampling.denoiser import Conditioning, GuidedDenoiser
 from doodl.sampling.edict import EDICT
-from doodl.sampling.method import Method
 from doodl.sampling.schedule import Step
 
 
 class Steps(Protocol):
-    """A noise schedule: a chain of any number of steps."""
+    """A noise schedule that can be cut into any number of denoising steps."""
 
     @property
     def prediction_type(self) -> str:
-        """What the network predicts."""
+        """`epsilon`, `v_prediction` or `flow_prediction`."""
 
     def steps(self, num_steps: int) -> list[Step]:
         """Return the steps, noisiest first."""
 
 
 class Sampler:
-    """Denoises latent pairs (2, B, C, h, w), differentiably, and inverts images.
+    """Denoises latents differentiably, and inverts denoised ones.
+
+    Latents are (k, B, C, h, w) with the method's `num_latents` k: 2 for EDICT.
 
     Args:
-        schedule: of the model.
-        denoiser: the guided network.
-        method: which moves make a step.
-        adjoint: how the gradient is taken.
-        num_steps: T.
+        schedule: the model's noise schedule.
+        denoiser: the network with classifier-free guidance.
+        method: turns denoising steps into moves; by default `EDICT()`.
+        adjoint: computes the gradient; by default `ReversibleAdjoint()`.
+        num_steps: number of denoising steps T, at least 1.
     """
 
     def __init__(
@@ -62,12 +58,15 @@ class Sampler:
     def sample(
         self, latents: Tensor, conditioning: Conditioning, *, start: int = 0
     ) -> Tensor:
-        """Return the denoised pair.
+        """Return the denoised latents, differentiable with respect to `latents`.
 
         Args:
-            latents: the noisy pair, at the noise level of step `start`.
-            conditioning: of the B generations.
-            start: index of the first step, for a partial chain.
+            latents: (k, B, C, h, w) at the noise level of step `start`.
+            conditioning: inputs of the network for the B generations.
+            start: index of the first step; above 0 for a partial chain.
+
+        Returns:
+            (k, B, C, h, w).
         """
         predict = self._predict(conditioning)
         moves = self.moves(start)
@@ -77,16 +76,28 @@ class Sampler:
     def invert(
         self, latents: Tensor, conditioning: Conditioning, *, start: int = 0
     ) -> Tensor:
-        """Return the noisy pair from which `sample` makes the given one."""
+        """Return the noisy latents from which `sample` makes the given ones.
+
+        Args:
+            latents: (k, B, C, h, w), denoised.
+            conditioning: inputs of the network for the B generations.
+            start: index of the step at whose noise level the result is.
+
+        Returns:
+            (k, B, C, h, w).
+
+        Raises:
+            NotImplementedError: the method is not reversible.
+        """
         predict = self._predict(conditioning)
         moves = self.moves(start)
         return torch.stack(unrun(moves, predict, tuple(latents.unbind())))
 
     def moves(self, start: int = 0) -> Sequence[Move]:
-        """Return the chain's moves, prepared once.
+        """Return the moves of the chain from step `start` on, computed once.
 
         Raises:
-            ValueError: when the chain has no step `start`.
+            ValueError: the chain has no step `start`.
         """
         if not 0 <= start < len(self.steps):
             raise ValueError(

@@ -1,4 +1,9 @@
-"""The noise schedule: timesteps, and the coefficients of a step from t to s < t."""
+"""The noise schedule: the coefficients of a denoising step from t to s < t.
+
+A noisy latent is  z_t = alpha_t z_0 + sigma_t noise.  Here alpha_t is the square root
+of diffusers' `alphas_cumprod[t]`, and sigma_t = sqrt(1 - alpha_t^2); in a flow alpha_t
+is 1 - sigma_t.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +13,26 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import Tensor
+
+from doodl.sampling.betas import read_betas, zero_terminal
+from doodl.sampling.timesteps import SPACINGS
 
 
 @dataclass(frozen=True)
 class Step:
-    """One denoising step  z_s = a z_t + b f(z', t)  of a raw prediction f.
+    """One denoising step  z_s = a z_t + b f(z', t)  with the network's output f.
 
-    A noisy latent is  alpha x_0 + sigma noise.
+    z' is the latent that the network takes: z_t for DDIM, the other one for EDICT.
 
     Args:
-        t: the timestep that the network is told.
+        t: timestep of the prediction.
         a: factor of the latent.
         b: factor of the prediction.
-        alpha_t: signal level at t; sqrt of the cumulative product of alphas.
-        sigma_t: noise level at t; sqrt(1 - alpha^2), of a flow 1 - alpha.
-        alpha_s: likewise at s.
-        sigma_s: likewise at s.
+        alpha_t: signal level at t.
+        sigma_t: noise level at t.
+        alpha_s: signal level at s.
+        sigma_s: noise level at s.
     """
 
     t: float
@@ -41,17 +48,19 @@ class Schedule:
     """Maps a number of steps to the steps of a DDIM chain.
 
     Args:
-        alphas_cumprod: (N,) float64, the squared alphas of N training timesteps.
+        alphas_cumprod: (N,) float64, alpha^2 at each of N training timesteps.
         prediction_type: `epsilon` or `v_prediction`.
-        timestep_spacing: `leading`, `trailing` or `linspace`; `consistency` for those
-            that a latent consistency model was distilled for.
-        steps_offset: added to leading timesteps.
-        distilled_steps: how many timesteps a consistency model knows.
-        set_alpha_to_one: whether the last step ends at alpha 1, else at timestep 0's.
+        timestep_spacing: `leading`, `trailing` or `linspace`, as in diffusers, or
+            `consistency` for the timesteps of a latent consistency model.
+        steps_offset: number added to leading timesteps.
+        set_alpha_to_one: whether the last step ends at alpha 1; if not, it ends at the
+            alpha of timestep 0.
+        distilled_steps: number of timesteps that a latent consistency model was
+            distilled for.
 
     Raises:
-        ValueError: for another prediction type or spacing, or for noise prediction
-            where the signal vanishes at the noisiest timestep.
+        ValueError: the prediction type or the spacing is unknown, or `epsilon` is
+            combined with an alpha of 0 at the noisiest timestep.
     """
 
     def __init__(
@@ -88,13 +97,17 @@ class Schedule:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Schedule:
-        """Build it from a diffusers scheduler's configuration."""
-        betas = _betas(config)
+        """Return the schedule of a diffusers scheduler's configuration.
+
+        Raises:
+            ValueError: the configuration's betas or timesteps are of an unknown kind.
+        """
+        betas = read_betas(config)
         spacing = config.get("timestep_spacing", "leading")
         if "LCM" in config.get("_class_name", ""):
             spacing = "consistency"
         if config.get("rescale_betas_zero_snr"):
-            betas = _zero_terminal(betas)
+            betas = zero_terminal(betas)
         return cls(
             (1 - betas).cumprod(dim=0).double(),
             prediction_type=config.get("prediction_type", "epsilon"),
@@ -108,37 +121,28 @@ class Schedule:
         """Return the timesteps of a chain, noisiest first.
 
         Raises:
-            ValueError: when there are not that many.
+            ValueError: the model knows fewer timesteps than `num_steps`, or it is
+                below 1.
         """
         total = len(self.alphas_cumprod)
-        known = (
-            total if self.timestep_spacing != "consistency" else self.distilled_steps
-        )
+        distilled = self.timestep_spacing == "consistency"
+        known = self.distilled_steps if distilled else total
         if not 1 <= num_steps <= known:
             raise ValueError(
                 f"Expected num_steps between 1 and {known}, received {num_steps}."
             )
-        if self.timestep_spacing == "consistency":
-            ratio = total // known
-            return [
-                (known - i * known // num_steps) * ratio - 1 for i in range(num_steps)
-            ]
-        if self.timestep_spacing == "leading":
-            ratio = total // num_steps
-            return [
-                min(i * ratio + self.steps_offset, total - 1)
-                for i in reversed(range(num_steps))
-            ]
-        if self.timestep_spacing == "trailing":
-            # diffusers rounds the multiples of this difference (numpy.arange); those
-            # of the ratio itself fall to the other side where they end in one half.
-            stride = total - (total - total / num_steps)
-            return [round(total - i * stride) - 1 for i in range(num_steps)]
-        stride = (total - 1) / max(num_steps - 1, 1)
-        return [round(i * stride) for i in reversed(range(num_steps))]
+        return SPACINGS[self.timestep_spacing](
+            num_steps, total, offset=self.steps_offset, distilled=self.distilled_steps
+        )
 
     def steps(self, num_steps: int) -> list[Step]:
-        """Return the steps of a chain; each ends where the next one begins."""
+        """Return the steps of a chain, noisiest first.
+
+        Each step ends at the timestep at which the next one begins.
+
+        Raises:
+            ValueError: the model has fewer timesteps, or `num_steps` is below 1.
+        """
         timesteps = self.timesteps(num_steps)
         levels = [self.alphas_cumprod[t].item() for t in timesteps]
         last = 1.0 if self.set_alpha_to_one else self.alphas_cumprod[0].item()
@@ -150,8 +154,14 @@ class Schedule:
         ]
 
     def step(self, t: int, level_t: float, level_s: float) -> Step:
-        """Return the step from one squared alpha to another."""
-        signs = (
+        """Return the step from one noise level to the next.
+
+        Args:
+            t: timestep of the prediction.
+            level_t: alpha_t^2.
+            level_s: alpha_s^2.
+        """
+        levels = (
             math.sqrt(level_t),
             math.sqrt(1 - level_t),
             math.sqrt(level_s),
@@ -159,16 +169,16 @@ class Schedule:
         )
         a, b = (1.0, 0.0)
         if level_t != level_s:
-            a, b = COEFFICIENTS[self.prediction_type](*signs)
-        return Step(t, a, b, *signs)
+            a, b = COEFFICIENTS[self.prediction_type](*levels)
+        return Step(t, a, b, *levels)
 
 
 class FlowSchedule:
-    """The steps of a flow, along straight lines from noise at 1 to the picture at 0.
+    """The steps of a flow-matching model:  z_t = (1 - t) z_0 + t noise,  t in [0, 1].
 
     Args:
-        sigmas: returns T + 1 noise levels for T steps, the last one 0.
-        num_train_timesteps: the timestep at noise level 1.
+        sigmas: returns T + 1 falling noise levels for T steps; the last one is 0.
+        num_train_timesteps: timestep of the network at noise level 1.
     """
 
     prediction_type = "flow_prediction"
@@ -182,10 +192,10 @@ class FlowSchedule:
         self.num_train_timesteps = num_train_timesteps
 
     def steps(self, num_steps: int) -> list[Step]:
-        """Return the steps of a chain:  z_s = z_t + (sigma_s - sigma_t) u.
+        """Return the steps of a chain, noisiest first:  z_s = z_t + (s - t) u.
 
         Raises:
-            ValueError: for less than one step.
+            ValueError: `num_steps` is below 1.
         """
         if num_steps < 1:
             raise ValueError(f"Expected num_steps of at least 1, received {num_steps}.")
@@ -199,7 +209,10 @@ class FlowSchedule:
 def epsilon_coefficients(
     alpha_t: float, sigma_t: float, alpha_s: float, sigma_s: float
 ) -> tuple[float, float]:
-    """Noise:  a = alpha_s / alpha_t,  b = sigma_s - a sigma_t."""
+    """Return a and b for a noise prediction.
+
+    a = alpha_s / alpha_t,  b = sigma_s - a sigma_t.
+    """
     a = alpha_s / alpha_t
     return a, sigma_s - a * sigma_t
 
@@ -207,7 +220,7 @@ def epsilon_coefficients(
 def v_coefficients(
     alpha_t: float, sigma_t: float, alpha_s: float, sigma_s: float
 ) -> tuple[float, float]:
-    """Velocity v = alpha eps - sigma z_0, the rotation from t to s.
+    """Return a and b for the velocity  v = alpha noise - sigma z_0.
 
     a = alpha_s alpha_t + sigma_s sigma_t,  b = sigma_s alpha_t - alpha_s sigma_t.
     """
@@ -217,37 +230,4 @@ def v_coefficients(
     )
 
 
-SPACINGS = ("leading", "trailing", "linspace", "consistency")
 COEFFICIENTS = {"epsilon": epsilon_coefficients, "v_prediction": v_coefficients}
-
-
-def _betas(config: Mapping[str, Any]) -> Tensor:
-    """Return the betas, (N,) float32, in diffusers' own precision."""
-    if config.get("trained_betas") is not None:
-        return torch.tensor(config["trained_betas"], dtype=torch.float32)
-    total = config.get("num_train_timesteps", 1000)
-    start, end = config.get("beta_start", 0.0001), config.get("beta_end", 0.02)
-    kind = config.get("beta_schedule", "linear")
-    if kind == "linear":
-        return torch.linspace(start, end, total)
-    if kind == "scaled_linear":
-        return torch.linspace(start**0.5, end**0.5, total).square()
-    if kind == "squaredcos_cap_v2":
-        bar = [
-            math.cos((i / total + 0.008) / 1.008 * math.pi / 2) ** 2
-            for i in range(total + 1)
-        ]
-        return torch.tensor([min(1 - bar[i + 1] / bar[i], 0.999) for i in range(total)])
-    raise ValueError(f"Expected a beta_schedule known to DDIM, received '{kind}'.")
-
-
-def _zero_terminal(betas: Tensor) -> Tensor:
-    """Return betas rescaled so that no signal is left at the last timestep.
-
-    References:
-        Lin et al., arXiv 2305.08891, algorithm 1.
-    """
-    alphas = (1 - betas).cumprod(dim=0).sqrt()
-    alphas = (alphas - alphas[-1]) * (alphas[0] / (alphas[0] - alphas[-1]))
-    squared = alphas.square()
-    return 1 - torch.cat((squared[:1], squared[1:] / squared[:-1]))
