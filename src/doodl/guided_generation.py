@@ -12,7 +12,7 @@ from lightning import Callback, LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from doodl import guards
+from doodl import guards, pretrained
 from doodl import latents as pairs
 from doodl.editing import Edit
 from doodl.execution import Execution
@@ -26,12 +26,12 @@ from doodl.jobs.dealing import count_alone, deal
 from doodl.optimizer import LatentSGD
 from doodl.parts import Baseline, Parts
 from doodl.precision import refuse_trainer_settings, sixteen_bits, weights_of
-from doodl.pretrained import Loading, TextToImage, check_source
+from doodl.pretrained import CheckpointSource, TextToImage, check_source
 from doodl.sampling.adjoints import Adjoint
+from doodl.sampling.chain import Method
 from doodl.sampling.ddim import DDIM
 from doodl.sampling.denoiser import Conditioning, GuidedDenoiser
 from doodl.sampling.edict import EDICT
-from doodl.sampling.chain import Method
 from doodl.sampling.sampler import Sampler
 from doodl.scoring import crop_losses, scores
 from doodl.trajectory import Rendering, Trajectory
@@ -92,7 +92,7 @@ class GuidedGeneration(LightningModule):
         pretrained: str,
         guide: Guide,
         *,
-        loading: Loading | None = None,
+        loading: CheckpointSource | None = None,
         judge: Guide | None = None,
         verdict: Verdict | None = None,
         optimizer: Callable[[Iterable], Optimizer] | None = None,
@@ -211,7 +211,9 @@ class GuidedGeneration(LightningModule):
             self.trainer.fit_loop.max_epochs = len(self.batches)
         if self.batches and not self.parts.loaded:
             device, dtype = self.trainer.strategy.root_device, weights_of(self.trainer)
-            model = TextToImage.load(self.pretrained, device, dtype, self.loading)
+            model = pretrained.load_text_to_image(
+                self.pretrained, device, dtype, self.loading
+            )
             self.execution.prepare(model)
             self.adopt(model, sixteen_bits=sixteen_bits(self.trainer))
             self.parts.load(device)
