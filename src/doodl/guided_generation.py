@@ -388,8 +388,12 @@ class GuidedGeneration(LightningModule):
             pixels = to_pixels(self.model.decode(latents))
             named = dict(zip(targets, values, strict=True))
             streams = [generators[i] for i in index.tolist()]
-            rows = crop_losses(self.guide, self.views, pixels, named, streams)
-            return rows[:, 0], rows.detach(), pixels.detach()
+            terms = crop_losses(self.guide, self.views, pixels, named, streams)
+            names[:] = terms
+            rows = torch.stack([term.detach() for term in terms.values()], dim=1)
+            return terms["loss"], rows, pixels.detach()
+
+        names: list[str] = []
 
         losses, rows, pixels = self.execution.losses(
             look,
@@ -398,9 +402,11 @@ class GuidedGeneration(LightningModule):
             *targets.values(),
             pixels=self._size(final),
         )
-        names = ("loss", *(f"loss_{name}" for name in self.guide.losses))
         means = rows.unflatten(0, shape).mean(dim=0).unbind(dim=1)
-        self.diagnostics |= dict(zip(names, means, strict=True))
+        self.diagnostics |= {
+            name if name == "loss" else f"loss_{name}": mean
+            for name, mean in zip(names, means, strict=True)
+        }
         return losses.unflatten(0, shape).mean(dim=0), pixels.unflatten(0, shape)
 
     @torch.no_grad()

@@ -17,30 +17,38 @@ def crop_losses(
     pixels: Tensor,
     targets: Mapping[str, Tensor],
     generators: Sequence[torch.Generator],
-) -> Tensor:
-    """Return each picture's loss and those of the guide's members (N, 1 + M).
+) -> dict[str, Tensor]:
+    """Return the guide's terms for N images, each reduced over their crops.
 
     Args:
-        guide: the loss of single pictures.
-        views: makes crops of a picture, and one loss of theirs.
+        guide: the loss of single images.
+        views: makes the crops of an image, and one loss of the crops' losses.
         pixels: (N, 3, H, W) in [0, 1].
-        targets: of the guide, each with leading dimension N.
-        generators: one a picture.
+        targets: the guide's targets, each with leading dimension N.
+        generators: N random generators, one for each image.
+
+    Returns:
+        losses (N,) by name: `loss` first, then the terms that it consists of.
+
+    Raises:
+        ValueError: the guide does not return one loss for each image.
     """
     crops = views(pixels, guide.input_size, generators)
     count = crops.shape[1]
 
-    whole = guide(crops.flatten(0, 1), repeat(targets, count))
+    terms = guide.terms(crops.flatten(0, 1), repeat(targets, count))
     expected = (len(crops) * count,)
-    if whole.shape != expected:
-        raise ValueError(
-            f"Expected one loss a picture, {expected}, from the guide "
-            f"{type(guide).__name__}, received {tuple(whole.shape)}; take the mean "
-            "over channels, rows and columns, not over pictures."
-        )
-    losses = [whole, *guide.losses.values()]
-    split = [part.unflatten(0, (-1, count)) for part in losses]
-    return torch.stack([views.reduce(part) for part in split], dim=1)
+    for term in terms.values():
+        if term.shape != expected:
+            raise ValueError(
+                f"Expected one loss a picture, {expected}, from the guide "
+                f"{type(guide).__name__}, received {tuple(term.shape)}; take the mean "
+                "over channels, rows and columns, not over pictures."
+            )
+    return {
+        name: views.reduce(term.unflatten(0, (-1, count)))
+        for name, term in terms.items()
+    }
 
 
 def scores(
