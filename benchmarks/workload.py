@@ -15,7 +15,7 @@ from doodl.guides import cutouts
 from doodl.guides.clip import spherical_distance
 from doodl.images import to_pixels
 from doodl.one_by_one import one_by_one
-from doodl.pretrained import TextToImage, load_clip
+from doodl.pretrained import load_clip, load_text_to_image
 from doodl.sampling.adjoints import Adjoint
 from doodl.sampling.denoiser import Conditioning, GuidedDenoiser
 from doodl.sampling.edict import EDICT
@@ -90,7 +90,7 @@ def load(
     if name in ("sd14", "tiny"):
         found = _random(small=name == "tiny")
     else:
-        model, clip = TextToImage.load(name), load_clip("shapes/guide")
+        model, clip = load_text_to_image(name), load_clip("shapes/guide")
         told = model.conditioning(["a green heart above a red ring"], [""])
         found = Networks(
             model.denoiser,

@@ -62,9 +62,9 @@ def shapes(world, monkeypatch):
 @pytest.fixture(scope="session")
 def model(world):
     """The tiny pipeline, loaded once; it is frozen, so tests can share it."""
-    from doodl.pretrained import TextToImage
+    from doodl.pretrained import load_text_to_image
 
-    return TextToImage.load(str(world / "pipeline"))
+    return load_text_to_image(str(world / "pipeline"))
 
 
 @pytest.fixture

@@ -8,18 +8,18 @@ import torch
 
 import families
 import single_file
-from doodl.pretrained import Loading, TextToImage
+from doodl.pretrained import CheckpointSource, load_text_to_image
 from doodl.pretrained.outline import outline
 from processes import clean_environment
 
 LOAD = """
 import sys
-from doodl.pretrained import Loading, TextToImage
+from doodl.pretrained import CheckpointSource, load_text_to_image
 from doodl.pretrained.outline import outline
 revision = sys.argv[1]
-model = TextToImage.load("somebody/tiny", loading=Loading(revision=revision))
+model = load_text_to_image("somebody/tiny", loading=CheckpointSource(revision=revision))
 print(model.denoiser.conv_in.bias[0].item())
-print(outline("somebody/tiny", loading=Loading(revision=revision)).device.type)
+print(outline("somebody/tiny", loading=CheckpointSource(revision=revision)).device.type)
 """
 
 
@@ -43,7 +43,7 @@ def weights(network):
 def test_a_single_file_has_the_weights_of_its_folder(part, pipeline, folder, tmp_path):
     file = tmp_path / "model.safetensors"
     single_file.save(pipeline, file)
-    loaded = TextToImage.load(str(file), loading=Loading(config=str(folder)))
+    loaded = load_text_to_image(str(file), loading=CheckpointSource(config=str(folder)))
     mine = weights(getattr(pipeline, part))
     theirs = weights(getattr(loaded.pipeline, part))
     assert mine.keys() == theirs.keys()
@@ -53,7 +53,7 @@ def test_a_single_file_has_the_weights_of_its_folder(part, pipeline, folder, tmp
 def test_the_outline_of_a_single_file_is_that_of_its_configuration(folder, tmp_path):
     file = tmp_path / "model.safetensors"
     file.touch()
-    found = outline(str(file), loading=Loading(config=str(folder)))
+    found = outline(str(file), loading=CheckpointSource(config=str(folder)))
     assert found.latent_shape() == (4, 8, 8)
 
 
@@ -61,16 +61,16 @@ def test_a_file_that_is_no_checkpoint_is_one_sentence(folder, tmp_path):
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"not safetensors")
     with pytest.raises(ValueError, match=r"Could not load '.*model\.safetensors'"):
-        TextToImage.load(str(file), loading=Loading(config=str(folder)))
+        load_text_to_image(str(file), loading=CheckpointSource(config=str(folder)))
 
 
 def test_a_variant_of_the_weights_is_chosen_by_name(pipeline, tmp_path):
     pipeline.save_pretrained(tmp_path, variant="fp16")
-    loaded = TextToImage.load(str(tmp_path), loading=Loading(variant="fp16"))
+    loaded = load_text_to_image(str(tmp_path), loading=CheckpointSource(variant="fp16"))
     mine, theirs = weights(pipeline.unet), weights(loaded.denoiser)
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
     with pytest.raises(ValueError, match="Could not load"):
-        TextToImage.load(str(tmp_path), loading=Loading(variant="bf16"))
+        load_text_to_image(str(tmp_path), loading=CheckpointSource(variant="bf16"))
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ def lora(folder, tmp_path):
 
 def test_a_lora_is_added_to_the_weights_it_names(folder, lora, pipeline):
     file, layers = lora
-    loaded = TextToImage.load(str(folder), loading=Loading(lora=[str(file)]))
+    loaded = load_text_to_image(str(folder), loading=CheckpointSource(lora=[str(file)]))
     before, after = pipeline.unet.state_dict(), loaded.denoiser.state_dict()
     changed = 0
     for name, value in before.items():
@@ -134,6 +134,6 @@ def test_a_lora_is_added_to_the_weights_it_names(folder, lora, pipeline):
 
 
 def test_a_lora_that_is_not_there_is_one_sentence(folder, tmp_path):
-    loading = Loading(lora=[str(tmp_path / "gone")])
+    loading = CheckpointSource(lora=[str(tmp_path / "gone")])
     with pytest.raises(ValueError, match="There is no LoRA at"):
-        TextToImage.load(str(folder), loading=loading)
+        load_text_to_image(str(folder), loading=loading)

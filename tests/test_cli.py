@@ -34,7 +34,7 @@ def unloaded(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("a network was loaded")
 
-    monkeypatch.setattr("doodl.pretrained.TextToImage.load", fail)
+    monkeypatch.setattr("doodl.pretrained.load_text_to_image", fail)
     monkeypatch.setattr("doodl.pretrained.load_clip", fail)
     monkeypatch.setattr("doodl.shapes.judge.load_timm", fail)
 

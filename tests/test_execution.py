@@ -8,14 +8,14 @@ import torch
 from doodl.execution import LARGE, Execution
 from doodl.guided_generation import GuidedGeneration
 from doodl.guides import Symmetry
-from doodl.pretrained import TextToImage
+from doodl.pretrained import load_text_to_image
 from doodl.sampling.denoiser import GuidedDenoiser
 
 
 @pytest.fixture
 def own(world):
     """A pipeline that a test may change."""
-    return TextToImage.load(str(world / "pipeline"))
+    return load_text_to_image(str(world / "pipeline"))
 
 
 @pytest.fixture

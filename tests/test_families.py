@@ -1,6 +1,7 @@
 """Every family: loaded from its own files, reversible, with the right gradient."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 import families
 from doodl.guided_generation import GuidedGeneration
 from doodl.guides import Symmetry
-from doodl.pretrained import TextToImage
+from doodl.pretrained import cut_tail, load_text_to_image
 from doodl.sampling.adjoints import CheckpointAdjoint, DirectAdjoint, ReversibleAdjoint
 from doodl.sampling.ddim import DDIM
 from doodl.sampling.denoiser import GuidedDenoiser
@@ -36,7 +37,7 @@ def folders(tmp_path_factory):
 @pytest.fixture
 def loaded(folders):
     def load(name, dtype=torch.float64):
-        return TextToImage.load(str(folders(name)), "cpu", dtype)
+        return load_text_to_image(str(folders(name)), "cpu", dtype)
 
     return load
 
@@ -268,3 +269,50 @@ def test_sides_that_do_not_fit_are_refused(name, loaded):
     assert model.latent_shape(32, 48)[1:] == (8, 12) or name == "flux"
     with pytest.raises(ValueError, match="multiple of"):
         model.latent_shape(36 + 1, 32)
+
+
+# Prompts beyond the limit of a text encoder ------------------------------------------
+
+
+def cuts(model, prompt):
+    """The warnings that a prompt's conditioning gives."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.conditioning([prompt], [""])
+    return [str(w.message) for w in caught if "is longer than" in str(w.message)]
+
+
+def test_a_prompt_that_t5_reads_is_not_reported_as_lost(loaded):
+    model = loaded("sd3", torch.float32)
+    (message,) = cuts(model, "a red circle " * 12)  # 36 words; CLIP reads 18
+    assert "some of the text encoders" in message
+    assert "text_encoder and text_encoder_2 (20 tokens) cut 'a red circle" in message
+    assert message.endswith("text_encoder_3 reads all of it.")
+
+
+def test_a_prompt_beyond_every_encoder_is_quoted_for_each(loaded):
+    model = loaded("flux", torch.float32)
+    (message,) = cuts(model, "a red circle " * 30)
+    assert "than the text encoders read" in message
+    assert "text_encoder (20 tokens) cuts 'a red circle" in message
+    assert "text_encoder_2 (32 tokens) cuts '" in message
+    assert "reads all of it" not in message
+
+
+@pytest.mark.parametrize("encoder", [0, 1])
+def test_a_text_is_cut_as_soon_as_the_tokenizer_has_more_tokens(encoder, loaded):
+    reader = loaded("flux", torch.float32).text_inputs()[encoder]
+    for words in range(1, 40):
+        text = " ".join(["a"] * words)
+        tokens = reader.tokenizer(text, verbose=False).input_ids  # special ones too
+        tail = cut_tail(reader.tokenizer, text, reader.limit)
+        assert bool(tail) == (len(tokens) > reader.limit)
+        assert text.endswith(tail)
+
+
+def test_sd3_without_t5_has_no_such_reader(loaded):
+    model = loaded("sd3", torch.float32)
+    model.pipeline.register_modules(text_encoder_3=None)
+    (message,) = cuts(model, "a red circle " * 12)
+    assert "than the text encoders read" in message
+    assert "text_encoder_3" not in message

@@ -53,12 +53,13 @@ def crop_terms(
     count = crops.shape[1]
     terms = guide.terms(crops.flatten(0, 1), repeat(targets, count))
     expected = (len(crops) * count,)
-    if terms["loss"].shape != expected:
-        raise ValueError(
-            f"Expected one loss a picture, {expected}, from the guide "
-            f"{type(guide).__name__}, received {tuple(terms['loss'].shape)}; take the "
-            "mean over channels, rows and columns, not over pictures."
-        )
+    for term in terms.values():
+        if term.shape != expected:
+            raise ValueError(
+                f"Expected one loss a picture, {expected}, from the guide "
+                f"{type(guide).__name__}, received {tuple(term.shape)}; take the mean "
+                "over channels, rows and columns, not over pictures."
+            )
     return {
         name: views.reduce(term.unflatten(0, (-1, count)))
         for name, term in terms.items()

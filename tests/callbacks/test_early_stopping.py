@@ -117,6 +117,6 @@ def test_bad_settings_are_refused(settings, message):
 def test_a_judge_that_is_not_there_is_refused_before_anything_is_loaded(
     fit, monkeypatch
 ):
-    monkeypatch.setattr("doodl.pretrained.TextToImage.load", pytest.fail)
+    monkeypatch.setattr("doodl.pretrained.load_text_to_image", pytest.fail)
     with pytest.raises(ValueError, match="Expected a judge for"):
         fit(callbacks=[EarlyStopping("judge", target=1.0)])

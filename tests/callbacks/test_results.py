@@ -151,7 +151,7 @@ def test_a_finished_run_loads_nothing_and_reports_again(
 ):
     saved()
     first = capsys.readouterr().out
-    monkeypatch.setattr("doodl.pretrained.TextToImage.load", pytest.fail)
+    monkeypatch.setattr("doodl.pretrained.load_text_to_image", pytest.fail)
     saved()
     assert capsys.readouterr().out.splitlines()[-4:] == first.splitlines()[-4:]
 
@@ -230,7 +230,7 @@ def test_a_results_folder_that_is_a_file_is_refused(tmp_path, below):
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="as root")
 def test_a_folder_that_cannot_be_written_is_refused(fit, tmp_path, monkeypatch):
     tmp_path.chmod(0o500)
-    monkeypatch.setattr("doodl.pretrained.TextToImage.load", pytest.fail)
+    monkeypatch.setattr("doodl.pretrained.load_text_to_image", pytest.fail)
     with pytest.raises(ValueError, match="Cannot write to the results folder"):
         fit(callbacks=[Results(str(tmp_path / "results"))])
 
@@ -242,6 +242,6 @@ def test_a_folder_on_a_full_disk_is_refused_before_networks_load(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("doodl.jobs.archive.write", full)
-    monkeypatch.setattr("doodl.pretrained.TextToImage.load", pytest.fail)
+    monkeypatch.setattr("doodl.pretrained.load_text_to_image", pytest.fail)
     with pytest.raises(ValueError, match="No space left on device"):
         fit(callbacks=[Results(str(folder))])

@@ -37,6 +37,15 @@ def test_the_score_is_minus_the_loss_unless_said_otherwise(generator):
     assert torch.equal(guide.score(pixels, targets), -guide(pixels, targets))
 
 
+def test_the_only_term_is_the_loss_unless_said_otherwise(generator):
+    guide = Brightness()
+    pixels = torch.rand(2, 3, 4, 4, generator=generator)
+    targets = {"level": torch.tensor([0.2, 0.9])}
+    terms = guide.terms(pixels, targets)
+    assert list(terms) == ["loss"]
+    assert torch.equal(terms["loss"], guide(pixels, targets))
+
+
 def test_targets_are_repeated_beside_each_other():
     targets = {"a": torch.tensor([[1, 2], [3, 4]]), "b": torch.tensor([5, 6])}
     repeated = repeat(targets, 2)

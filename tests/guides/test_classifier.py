@@ -185,7 +185,7 @@ def test_labels_of_another_classifier_are_refused(module, tmp_path):
 
 
 def test_a_network_without_logits_is_refused():
-    with pytest.raises(ValueError, match=r"received \(1, 3, 4, 4\) for one picture"):
+    with pytest.raises(ValueError, match=r"received \(1, 3, 4, 4\) for one image"):
         loaded(nn.Identity(), 0, **INPUT)
 
 

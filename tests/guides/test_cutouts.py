@@ -109,5 +109,5 @@ def test_impossible_settings_are_refused(pixels, settings, message):
 
 
 def test_every_picture_needs_its_generator(pixels):
-    with pytest.raises(ValueError, match="each of 2 pictures, received 1"):
+    with pytest.raises(ValueError, match="each of 2 images, received 1"):
         cutout(pixels, 8, generators(0))

@@ -95,20 +95,46 @@ def test_the_largest_member_decides_the_size(members):
     assert loaded([Symmetry(), Level()]).input_size is None
 
 
-def test_the_last_losses_are_known_by_name(members, pixels):
+def test_terms_are_the_loss_and_the_members_losses_by_name(members, pixels):
     ensemble = loaded(members, [0.5, 0.25, 2.0, 1.0])
-    assert ensemble.losses == {}
     targets = ensemble.prepare(GENERATIONS)
-    total = ensemble(pixels.requires_grad_(), targets)
-    assert list(ensemble.losses) == ["CLIPText_1", "Level", "CLIPText_2", "Symmetry"]
-    assert not any(loss.requires_grad for loss in ensemble.losses.values())
-    by_hand = sum(
-        w * x for w, x in zip(ensemble.weights, ensemble.losses.values(), strict=True)
-    )
+    terms = ensemble.terms(pixels.requires_grad_(), targets)
+    assert list(terms) == ["loss", "CLIPText_1", "Level", "CLIPText_2", "Symmetry"]
+    assert all(term.shape == (2,) for term in terms.values())
+    total, *parts = terms.values()
+    assert torch.equal(total, ensemble(pixels, targets))
+    assert total.requires_grad
+    assert not any(part.requires_grad for part in parts)
+    by_hand = sum(w * x for w, x in zip(ensemble.weights, parts, strict=True))
     assert torch.allclose(total, by_hand)
-    before = dict(ensemble.losses)
-    ensemble.score(pixels / 2, targets)
-    assert all(torch.equal(before[k], v) for k, v in ensemble.losses.items())
+
+
+def test_a_nested_ensemble_keeps_its_names(clips, pixels):
+    inner = Ensemble([CLIPText("6"), Level(), CLIPText("4")])
+    outer = loaded([inner, Symmetry()])
+    targets = outer.prepare(GENERATIONS)
+    terms = outer.terms(pixels, targets)
+    assert list(terms) == [
+        "loss",
+        "Ensemble",
+        "Ensemble.CLIPText_1",
+        "Ensemble.Level",
+        "Ensemble.CLIPText_2",
+        "Symmetry",
+    ]
+    own = {k.removeprefix("0."): v for k, v in targets.items() if k[0] == "0"}
+    for name, term in inner.terms(pixels, own).items():
+        shown = "Ensemble" if name == "loss" else f"Ensemble.{name}"
+        assert torch.equal(terms[shown], term)
+
+
+def test_terms_do_not_depend_on_another_call(members, pixels):
+    ensemble = loaded(members)
+    targets = ensemble.prepare(GENERATIONS)
+    before = ensemble.terms(pixels, targets)
+    ensemble.terms(pixels / 2, targets)
+    again = ensemble.terms(pixels, targets)
+    assert all(torch.equal(before[name], again[name]) for name in before)
 
 
 def test_members_keep_their_targets_apart_also_when_nested(clips, pixels):

@@ -89,9 +89,9 @@ def test_no_weight_has_a_gradient_computed(model, told, latents, one_call):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("adjoint", [DirectAdjoint(), ReversibleAdjoint()])
 def test_the_chain_never_waits_for_the_device(adjoint, world):
-    from doodl.pretrained import TextToImage
+    from doodl.pretrained import load_text_to_image
 
-    model = TextToImage.load(str(world / "pipeline"), "cuda")
+    model = load_text_to_image(str(world / "pipeline"), "cuda")
     told = model.conditioning(["a red circle", "a blue star"], ["", ""])
     draw = pairs.draw([0, 1], model.latent_shape()).cuda()
     latents = torch.stack((draw, draw)).requires_grad_()

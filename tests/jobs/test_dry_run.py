@@ -139,7 +139,7 @@ def test_what_is_finished_costs_nothing(costs, unloaded, fit):
 
 def test_a_prompt_that_is_cut_is_quoted(costs, capsys):
     costs("--data.prompts", json.dumps(["a red circle " * 40]))
-    assert "is longer than the tokenizer allows" in capsys.readouterr().err
+    assert "is longer than the text encoders read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_the_attribute_judges_configuration_is_the_one_that_ships():
 def test_every_part_trains_ships_and_goes_on_from_what_ships(tmp_path, ships):
     recipe.train(tmp_path / "first", scale=0.001)
     recipe.install(tmp_path / "first")
-    model = pretrained.TextToImage.load("shapes")
+    model = pretrained.load_text_to_image("shapes")
     assert model.latent_shape() == (4, 16, 16)
     figures = evaluate.frozen()
     assert all(-1 <= figure <= 1 for figure in figures.values())

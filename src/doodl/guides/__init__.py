@@ -1,4 +1,4 @@
-"""Guides: frozen networks, or plain formulas, and the losses they make of pixels."""
+"""Guides: losses on pixels, of frozen networks or as plain formulas."""
 
 from doodl.guides.aesthetic import Aesthetic
 from doodl.guides.base import Guide

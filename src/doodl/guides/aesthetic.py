@@ -1,4 +1,4 @@
-"""Aesthetic guidance: toward pictures that people rate highly."""
+"""Aesthetic guidance: toward images that people rate highly."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from typing_extensions import override
 from doodl.guides.clip import ClipGuide
 
 LOWEST, HIGHEST = 1.0, 10.0
-"""Ends of the scale on which people rated."""
+"""Ends of the scale of the human ratings that heads are trained on."""
 
 
 class Aesthetic(ClipGuide):
-    """Distance of a picture's predicted rating from a target:  |target - w u - b|.
+    """Distance of an image's predicted rating from a target:  |target - (w u + b)|.
 
-    u is the unit embedding; without a target the loss is minus the rating. The loss
-    takes the rating as predicted, the score clips it to [1, 10]: a clipped one would
-    have no gradient outside.
+    u is the unit embedding of the image, w and b are a linear head. Without a target
+    the loss is minus the rating. The score clips ratings to [1, 10]; the loss does
+    not, because a clipped rating has no gradient.
 
     Args:
-        model: the CLIP that the head was trained on, as `CLIPText` takes it.
-        head: file of the linear head, `weight` (1, D) and `bias` (1,), or of several
-            linear layers, `layers.0.weight` and so on, as `.safetensors` or as a torch
-            file of tensors only; or a folder, or `shapes/NAME`, with a
-            `model.safetensors`.
+        model: name of the CLIP that the head was trained on, as for `CLIPText`.
+        head: `.safetensors` file, or torch file that contains tensors only, with
+            `weight` (1, D) and `bias` (1,), or with several linear layers
+            (`layers.0.weight` ...) that follow each other without activation
+            functions; or a folder or `shapes/NAME` with a `model.safetensors`.
         target: rating to reach; None for the highest possible.
 
     Raises:
@@ -70,10 +70,10 @@ class Aesthetic(ClipGuide):
 
     @override
     def score(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """The predicted rating, (N,) in [1, 10].
+        """Return scores (N,): the predicted ratings, clipped to [1, 10].
 
-        Above the target it falls as much as the rating rises, so that the highest
-        score is that of the rating nearest to the target.
+        A rating above the target counts as one that is as far below it, so that the
+        rating nearest to the target has the highest score.
         """
         ratings = self.rate(pixels).clamp(LOWEST, HIGHEST)
         if self.target is None:
@@ -81,14 +81,18 @@ class Aesthetic(ClipGuide):
         return self.target - (self.target - ratings).abs()
 
     def rate(self, pixels: Tensor) -> Tensor:
-        """Predicted ratings (N,), unclipped, of (N, 3, input_size, input_size)."""
+        """Return the predicted ratings (N,), not clipped.
+
+        Args:
+            pixels: (N, 3, input_size, input_size) in [0, 1].
+        """
         embeddings = self.embed(pixels)
         head = self.weight.to(embeddings.dtype), self.bias.to(embeddings.dtype)
         return F.linear(embeddings, *head)[:, 0]
 
     @torch.no_grad()
     def _check_width(self) -> None:
-        """Look at a grey picture, to compare its embedding with the head."""
+        """Compare the width of the embeddings with the head's, on a grey image."""
         size = self._loaded().image_size
         width = self.embed(self.mean.new_full((1, 3, size, size), 0.5)).shape[1]
         if self.weight.shape[1] != width:
@@ -100,10 +104,14 @@ class Aesthetic(ClipGuide):
 
 
 def read_head(path: Path) -> tuple[Tensor, Tensor]:
-    """Weight (1, D) and bias (1,) of a linear head, in float32.
+    """Return weight (1, D) and bias (1,) of a linear head, in float32.
+
+    Args:
+        path: file of the head, in a format that `Aesthetic` describes.
 
     Raises:
-        ValueError: the file is missing, holds more than tensors, or another head.
+        ValueError: the file is missing, contains more than tensors, or contains
+            something else than a linear head.
     """
     if not path.is_file():
         raise ValueError(f"There is no head at '{path}'; give the path of a file.")
@@ -126,7 +134,11 @@ def read_head(path: Path) -> tuple[Tensor, Tensor]:
 
 
 def _composed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return linear layers as one: LAION's improved head has nothing between them."""
+    """Return the product of linear layers that follow each other directly.
+
+    The head of LAION's improved predictor has no activation between its layers. Other
+    tensors are returned as they are.
+    """
     numbers = sorted(
         int(name.split(".")[1])
         for name in tensors
@@ -148,7 +160,7 @@ def _composed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """What a file of named tensors holds; nothing in it is ever executed."""
+    """Return the tensors of a file by name; no code in the file is executed."""
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -172,7 +184,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _file(head: str) -> Path:
-    """The file that a head's name stands for."""
+    """Return the file of a head, given as a file, a folder or `shapes/NAME`."""
     from doodl.pretrained import locate
 
     if not head.strip():

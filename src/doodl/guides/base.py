@@ -1,4 +1,4 @@
-"""What a guide is: a loss on pixels toward targets that belong to generations."""
+"""The base of all guides: a loss on pixels, with targets from the generations."""
 
 from __future__ import annotations
 
@@ -17,74 +17,103 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 class Guide(Described, nn.Module, ABC):
-    """A frozen network and its loss.
+    """A loss on pixels, usually that of a frozen network.
 
-    The constructor only stores and checks settings, so that bad input is found before
-    any network is loaded; `load` loads, once. A guide is always in eval mode.
+    The constructor only checks and stores its arguments, so that a mistake is reported
+    before any network is loaded; `load` loads the networks. A guide is always in eval
+    mode.
 
-    A new guide needs `forward`, and `prepare` if it has targets; `Symmetry` is the
-    smallest example.
+    A subclass has to define `forward`, and `prepare` if its loss has targets.
+    `Symmetry` is the smallest example.
 
     Attributes:
-        input_size: side of the square picture it takes, known after `load`;
-            None if it takes any.
-        losses: the parts (N,) that the last loss was made of, by name, if it has parts.
+        input_size: side in pixels of the square images that `forward` takes, known
+            after `load`; None if it takes any size.
     """
 
     input_size: int | None = None
-    losses: Mapping[str, Tensor] = {}
 
     def load(self, device: torch.device | str = "cpu") -> None:
-        """Load the frozen networks onto `device`; a second call only moves them."""
+        """Load the frozen networks onto a device; a second call only moves them."""
         self.to(device)
 
     def check(self, generations: Sequence[Generation]) -> None:
-        """Refuse generations that it has no target for, before anything is loaded.
+        """Refuse generations without a target; called before any network is loaded.
 
         Raises:
-            ValueError: in one sentence that names the prompt.
+            ValueError: a generation has no target, or one that cannot be used.
         """
 
     def prepare(self, generations: Sequence[Generation]) -> dict[str, Tensor]:
-        """Targets of B generations, computed once for a batch of them.
+        """Return the targets of B generations, computed once for a batch.
 
         Returns:
-            Named tensors, each with a leading dimension B.
+            tensors by name, each with leading dimension B.
         """
         return {}
 
     @abstractmethod
     def forward(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """Losses of N pictures, lower is better.
+        """Return the losses of N images; lower is better.
+
+        The loss of an image must not depend on the other images (no batch norm).
 
         Args:
-            pixels: (N, 3, h, w) in [0, 1]; h = w = `input_size` where there is one.
-            targets: what `prepare` gave, with leading dimension N.
+            pixels: (N, 3, h, w) in [0, 1]; h = w = `input_size` unless that is None.
+            targets: result of `prepare`, each tensor with leading dimension N.
 
         Returns:
             (N,)
         """
 
-    def terms(self, pixels, targets):
-        whole = self(pixels, targets)
-        return {"loss": whole, **self.losses}
+    def terms(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the losses of N images together with the terms they consist of.
+
+        A guide whose loss has several terms overrides this method to report them.
+
+        Args:
+            pixels: (N, 3, h, w) in [0, 1]; h = w = `input_size` unless that is None.
+            targets: result of `prepare`, each tensor with leading dimension N.
+
+        Returns:
+            losses (N,) by name. The first is `loss`, the differentiable total; the
+            others are its terms, which are only reported.
+        """
+        return {"loss": self(pixels, targets)}
 
     def score(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """What is reported of N pictures, (N,), higher is better: minus the loss."""
+        """Return the scores (N,) of N images; higher is better.
+
+        Scores are reported, and choose the best image of a generation. By default the
+        score is minus the loss.
+
+        Args:
+            pixels: (N, 3, h, w) in [0, 1]; h = w = `input_size` unless that is None.
+            targets: result of `prepare`, each tensor with leading dimension N.
+        """
         return -self(pixels, targets)
 
     @override
     def train(self, mode: bool = True) -> Guide:
+        """Stay in eval mode, whatever mode a surrounding module is put in."""
         return super().train(False)
 
 
 def freeze(module: ModuleT) -> ModuleT:
-    """The same module, in eval mode and without parameters that need gradients."""
+    """Put a module in eval mode, turn its parameters' gradients off, and return it."""
     return module.eval().requires_grad_(False)
 
 
 def repeat(targets: Mapping[str, Tensor], k: int) -> dict[str, Tensor]:
-    """Targets of (N, k) views flattened to N * k: each N stands k times in a row."""
+    """Return each target repeated k times, for (N, k) views flattened to (N k).
+
+    Args:
+        targets: tensors with leading dimension N.
+        k: number of views of each image.
+
+    Returns:
+        tensors with leading dimension N k; the copies of a target are adjacent.
+    """
     return {
         name: target.repeat_interleave(k, dim=0) for name, target in targets.items()
     }

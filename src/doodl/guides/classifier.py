@@ -1,4 +1,4 @@
-"""Classifier guidance: toward a class that the text encoder may not know."""
+"""Classifier guidance: toward a class that a text encoder may not know."""
 
 from __future__ import annotations
 
@@ -19,28 +19,34 @@ from doodl.guides.labels import find_class, read_labels
 class Classifier(Guide):
     """Cross-entropy of a classifier toward one class.
 
-    `cross_entropy`: -log softmax(logits) of the class. `bce`: binary cross-entropy
-    of every class's sigmoid with 1 for the class and 0 for the others, averaged over
-    classes.
+    With the loss `cross_entropy` it is -log softmax(logits) of the class. With `bce`
+    it is the binary cross-entropy of sigmoid(logits), with truth 1 for the class and 0
+    for the others, averaged over all classes.
 
     Args:
-        model: a classifier: `shapes/NAME`, a folder that timm saved, timm's own name,
-            `hf-hub:owner/name` or `torchvision:NAME`; or any module from normalised
-            pixels (N, 3, s, s) to logits (N, C).
-        target: class to show, by index from 0 or by name, of generations that have none
-            of their own.
-        labels: file of class names: one a line, or JSON, a list or a mapping between
-            names and indices; by default `labels.txt` in the model's folder.
-        loss: `cross_entropy` or, as in the paper, `bce`.
-        checkpoint: file of a state dict for timm's architecture `model`.
-        input_size: side s of the picture; by default from timm's data config, as
-            `mean` and `std` are. A module needs all three.
-        mean: of the input's three channels, for pixels in [0, 1].
-        std: likewise.
+        model: name of a classifier: `shapes/NAME`, a folder saved by timm, a model
+            name of timm, `hf-hub:owner/name` or `torchvision:NAME`; or a module that
+            maps normalised pixels (N, 3, s, s) to logits (N, C).
+        target: class for all generations without one of their own, as an index from 0
+            or as a name.
+        labels: file of class names, either text with one name a line, or JSON with a
+            list of names or a mapping between names and indices; by default
+            `labels.txt` in the model's folder, if there is one.
+        loss: `cross_entropy`, or `bce` as in the paper.
+        checkpoint: file of a state dict; `model` then is its architecture in timm or
+            torchvision.
+        input_size: side s of the input image in pixels. `input_size`, `mean` and `std`
+            come from the model's own configuration by default; for a module all three
+            are required.
+        mean: mean of each channel, subtracted from pixels in [0, 1].
+        std: standard deviation of each channel, by which the result is divided.
 
     Raises:
-        ValueError: a blank model, a class that is not among the labels, labels that
-            cannot be read, or incomplete input settings.
+        ValueError: `model` is blank, `target` is not among the labels, the labels
+            cannot be read, or the input settings are incomplete.
+
+    References:
+        DOODL, arXiv 2303.13703, guides toward classes of fine-grained data sets.
     """
 
     network: nn.Module
@@ -87,14 +93,14 @@ class Classifier(Guide):
     @override
     def check(self, generations: Sequence[Generation]) -> None:
         for target in self.classes(generations):
-            if self.loaded:  # before, the number of classes is not known
+            if self.loaded:  # the number of classes is unknown before
                 check_class(target, self.count)
 
     def classes(self, generations: Sequence[Generation]) -> list[int]:
-        """The class that each generation is asked to show.
+        """Return the index of each generation's class.
 
         Raises:
-            ValueError: a generation has none, or one that is not among the labels.
+            ValueError: a generation has no class, or one that is not among the labels.
         """
         found = []
         for generation in generations:
@@ -127,17 +133,20 @@ class Classifier(Guide):
 
     @override
     def score(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """Probability of the class, (N,): softmax, or sigmoid with `bce`."""
+        """Return the probabilities (N,) of the class (with `bce`, its sigmoid)."""
         logits = self.logits(pixels)
         ce = self.loss == "cross_entropy"
         chances = logits.softmax(dim=1) if ce else logits.sigmoid()
         return chances.gather(1, targets["class"][:, None])[:, 0]
 
     def logits(self, pixels: Tensor) -> Tensor:
-        """(N, C), in 32 bits at least, of pixels (N, 3, input_size, input_size).
+        """Return logits (N, C), in float32 or more.
+
+        Args:
+            pixels: (N, 3, input_size, input_size) in [0, 1].
 
         Raises:
-            ValueError: pixels of another shape.
+            ValueError: the pixels have another shape.
         """
         size = self._loaded().input_size
         if pixels.shape[1:] != (3, size, size):
@@ -165,13 +174,13 @@ class Classifier(Guide):
 
     @torch.no_grad()
     def _check_classes(self) -> None:
-        """Look at a grey picture, to compare the logits with labels and target."""
+        """Compare the number of logits with labels and target, on a grey image."""
         size = self.input_size or 0
         logits = self.logits(self.mean.new_full((1, 3, size, size), 0.5))
         if logits.ndim != 2 or not logits.shape[1]:
             raise ValueError(
                 f"Expected logits (N, classes), received {tuple(logits.shape)} for "
-                "one picture; give a network that ends in a classifier."
+                "one image; give a network that ends in a classifier."
             )
         count = logits.shape[1]
         if self.names and len(self.names) != count:
@@ -193,7 +202,7 @@ def check_class(target: int, count: int) -> None:
     """Refuse a class that a classifier of `count` classes does not have.
 
     Raises:
-        ValueError: with the classes it has.
+        ValueError: `target` is `count` or more.
     """
     if target >= count:
         raise ValueError(
@@ -209,21 +218,22 @@ def check_input(
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
 ) -> None:
-    """Refuse a model, or a description of its input, that cannot be used.
+    """Refuse arguments of `Classifier` that cannot be used.
 
     Raises:
-        ValueError: a blank name; a module with a checkpoint, or without all of the
-            input settings; a setting out of range.
+        ValueError: `model` is blank, or it is a module with a checkpoint or without
+            all of the input settings, or a setting is out of range.
     """
     if isinstance(model, nn.Module):
         if checkpoint is not None:
             raise ValueError(
-                "A checkpoint is for timm's architectures; load it into the module."
+                "Expected no checkpoint with a classifier that is a module, received "
+                f"'{checkpoint}'; load it into the module."
             )
         if input_size is None or mean is None or std is None:
             raise ValueError(
-                "Expected input_size, mean and std with a classifier that is a module; "
-                "nothing else says what pictures it takes."
+                "Expected input_size, mean and std with a classifier that is a module, "
+                f"received {input_size}, {mean} and {std}; give all three."
             )
     elif not model.strip():
         raise ValueError("Expected the name of a classifier, received a blank.")
@@ -239,7 +249,7 @@ def check_input(
 
 
 def _beside(model: str | nn.Module) -> Path | None:
-    """The label file in the model's folder, where there is one."""
+    """Return the label file in the model's folder, None if there is none."""
     if isinstance(model, nn.Module):
         return None
     from doodl.pretrained import locate

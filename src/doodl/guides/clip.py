@@ -1,4 +1,4 @@
-"""CLIP guidance: the angle between a picture and what it should show."""
+"""CLIP guidance: the angle between the embeddings of an image and a target."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def spherical_distance(u: Tensor, v: Tensor) -> Tensor:
-    """Squared great-circle distance of unit vectors:  2 arcsin^2(|u - v| / 2).
+    """Return the squared great-circle distance  2 arcsin^2(|u - v| / 2).
 
-    Half the squared angle: 0 for equal vectors, pi^2 / 2 for opposite ones. Value and
-    gradient are finite everywhere, also at both of these ends.
+    It is half the squared angle: 0 for equal vectors, pi^2 / 2 for opposite ones. Value
+    and gradient are finite everywhere, also for equal and opposite vectors.
 
     Args:
         u: (..., D) of length 1.
@@ -32,19 +32,19 @@ def spherical_distance(u: Tensor, v: Tensor) -> Tensor:
         (...)
     """
     half = torch.linalg.vector_norm(u - v, dim=-1) / 2
-    # The slope of arcsin is infinite at 1, which rounding reaches and exceeds.
+    # The slope of arcsin is infinite at 1; round-off can even exceed 1.
     return 2 * half.clamp(max=1 - torch.finfo(half.dtype).eps).arcsin().square()
 
 
 class ClipGuide(Guide):
-    """A guide that sees through a CLIP.
+    """Base of guides that compare the CLIP embedding of an image with a target.
 
-    Its loss is the squared great-circle distance between a picture's embedding and
-    its target "embedding", which `prepare` of a subclass gives; its score is their
-    cosine similarity.
+    The loss is the squared great-circle distance between the embedding and the target
+    `embedding`, which a subclass returns from `prepare`; the score is their cosine
+    similarity.
 
     Args:
-        model: a CLIP: `shapes/NAME`, a folder, `ARCHITECTURE:PRETRAINED`,
+        model: name of the CLIP: `shapes/NAME`, a folder, `ARCHITECTURE:PRETRAINED`,
             `hf-hub:owner/name` or `transformers:owner/name`.
 
     Raises:
@@ -82,14 +82,17 @@ class ClipGuide(Guide):
 
     @override
     def score(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """Cosine similarity of picture and target, (N,) in [-1, 1]."""
+        """Return the cosine similarities (N,) in [-1, 1] of images and targets."""
         return (self.embed(pixels) * targets["embedding"]).sum(-1)
 
     def embed(self, pixels: Tensor) -> Tensor:
-        """(N, D) unit embeddings of (N, 3, input_size, input_size) pixels.
+        """Return the unit embeddings (N, D) of N images, in float32 or more.
+
+        Args:
+            pixels: (N, 3, input_size, input_size) in [0, 1].
 
         Raises:
-            ValueError: pixels of another shape.
+            ValueError: the pixels have another shape.
         """
         clip, size = self._loaded(), self.input_size
         if pixels.shape[1:] != (3, size, size):
@@ -106,19 +109,21 @@ class ClipGuide(Guide):
         return self.clip
 
     def _weight(self) -> Tensor:
-        """Any weight of the network: it knows the device and the precision."""
+        """Return one parameter of the network, which has its device and dtype."""
         return next(self.network.parameters())
 
 
 class CLIPText(ClipGuide):
-    """Squared great-circle distance between a picture's and a text's embedding.
+    """Squared great-circle distance between the embeddings of an image and a text.
 
-    The text is the generation's own guide prompt, else this guide's, else the prompt.
+    The text is the generation's own guide prompt, or else this guide's `guide_prompt`,
+    or else the generation's prompt.
 
     Args:
-        model: a CLIP: `shapes/NAME`, a folder, `ARCHITECTURE:PRETRAINED`,
+        model: name of the CLIP: `shapes/NAME`, a folder, `ARCHITECTURE:PRETRAINED`,
             `hf-hub:owner/name` or `transformers:owner/name`.
-        guide_prompt: text that all pictures are guided to, if not their own prompts.
+        guide_prompt: text for all generations without a guide prompt of their own; by
+            default each has its prompt.
 
     Raises:
         ValueError: `model` or `guide_prompt` is blank.
@@ -138,7 +143,10 @@ class CLIPText(ClipGuide):
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """(N, D) unit embeddings; a text that is cut is quoted in a warning, once."""
+        """Return the unit embeddings (N, D) of N texts, in float32 or more.
+
+        A warning quotes what exceeds the context length, once for each text.
+        """
         clip = self._loaded()
         for text in texts:
             tail = clip.cut(text)
@@ -153,6 +161,9 @@ class CLIPText(ClipGuide):
 
 
 def unit(embeddings: Tensor) -> Tensor:
-    """Length 1, in 32 bits at least: near the target 16 are too coarse for an angle."""
+    """Return embeddings (..., D) divided by their length, in float32 or more.
+
+    In 16 bits the angle between an embedding and a nearby target would be too coarse.
+    """
     dtype = torch.promote_types(embeddings.dtype, torch.float32)
     return F.normalize(embeddings.to(dtype), dim=-1)

@@ -1,4 +1,4 @@
-"""CLIP image guidance: the angle between a picture and pictures of what it shows."""
+"""CLIP image guidance: the angle between an image and reference images."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ from doodl.guides.cutouts import resize
 
 
 class CLIPImage(ClipGuide):
-    """Squared great-circle distance between a picture and reference pictures.
+    """Squared great-circle distance between an image and reference images.
 
-    The target is the normalised mean of the references' unit embeddings.
+    The target is the mean of the references' unit embeddings, normalised.
 
-    Of a reference that is not square its central square is seen, as CLIP was trained
-    to: proportions stay, both ends of the longer side are cut. Crop a file yourself
-    where its object is not in the middle.
+    A reference that is not square is cropped to its central square, like the images
+    that CLIP was trained on. Crop a file yourself if its object is not in the centre.
 
     Args:
-        model: a CLIP: `shapes/NAME`, a folder, `ARCHITECTURE:PRETRAINED`,
+        model: name of the CLIP: `shapes/NAME`, a folder, `ARCHITECTURE:PRETRAINED`,
             `hf-hub:owner/name` or `transformers:owner/name`.
-        images: picture files, at least one, for generations without an image of their
-            own.
+        images: image files, at least one, for all generations without an image of
+            their own.
 
     Raises:
-        ValueError: `model` is blank, `images` is empty or no list, or one of them is
-            missing or no picture.
+        ValueError: `model` is blank, `images` is empty or not a list, or one of the
+            files is missing or not an image.
+
+    References:
+        DOODL, arXiv 2303.13703, personalises images in this way.
     """
 
     def __init__(self, model: str, images: list[str] | None = None) -> None:
@@ -63,22 +65,27 @@ class CLIPImage(ClipGuide):
         return {"embedding": torch.stack([targets[name] for name in names])}
 
     def read(self, paths: Sequence[str]) -> Tensor:
-        """Pixels (K, 3, input_size, input_size) of picture files."""
+        """Return the pixels (K, 3, input_size, input_size) in [0, 1] of K files."""
         size = self._loaded().image_size
         squares = [resize(centre_square(files.load(p))[None], size) for p in paths]
         return torch.cat(squares).to(self._weight().device)
 
     @torch.no_grad()
     def embed_mean(self, pixels: Tensor) -> Tensor:
-        """Unit embedding (D,) of several pictures (K, 3, input_size, input_size)."""
+        """Return the normalised mean (D,) of the unit embeddings of K images.
+
+        Args:
+            pixels: (K, 3, input_size, input_size) in [0, 1].
+        """
         return unit(self.embed(pixels).mean(dim=0))
 
 
 def check_images(paths: Sequence[str]) -> None:
-    """Refuse a list of references that is empty or holds a file that is no picture.
+    """Refuse reference images that cannot be read.
 
     Raises:
-        ValueError: in each of these cases, naming the file.
+        ValueError: `paths` is empty or not a list, or one of the files is missing or
+            not an image.
     """
     if isinstance(paths, str):
         raise ValueError(
@@ -94,7 +101,7 @@ def check_images(paths: Sequence[str]) -> None:
 
 
 def centre_square(pixels: Tensor) -> Tensor:
-    """The largest square (..., s, s) in the middle of pictures (..., H, W)."""
+    """Return the central square (..., s, s), s = min(H, W), of images (..., H, W)."""
     height, width = pixels.shape[-2:]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

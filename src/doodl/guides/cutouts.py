@@ -1,13 +1,13 @@
-"""Cutouts: a guide looks at several random crops of a picture instead of one.
+"""Cutouts: a guide's loss on several random crops of an image.
 
 The side of a crop is drawn as
 
     side = int(u^power * (max_side - min_side) + min_side),   u ~ U(0, 1),
     max_side = min(H, W),   min_side = min(H, W, cutout_size),
 
-so that a power below 1 prefers large crops; its position is uniform. Every crop is
-brought to the size the guide takes: by averaging where it is larger, by bilinear
-interpolation where it is smaller.
+so that a power below 1 makes large crops more likely; the position is uniform. Every
+crop is resized to the guide's input size: by averaging if it is larger, by bilinear
+interpolation if it is smaller.
 
 References:
     MakeCutouts of K. Crowson's CLIP-guided diffusion, as used by DOODL
@@ -33,16 +33,18 @@ def cutout(
     cutout_size: int | None = None,
     cutout_power: float = 0.3,
 ) -> Tensor:
-    """Random square crops of every picture, differentiable in its pixels.
+    """Return random square crops of every image, differentiable in its pixels.
 
     Args:
         pixels: (N, 3, H, W).
-        size: side of what comes out, the guide's input size.
-        generators: one for each picture, on the CPU, so that what a picture gets
-            depends on no other one.
-        num_cutouts: crops of each picture.
-        cutout_size: smallest side of a crop before resizing; `size` if not given.
-        cutout_power: exponent of the side's distribution; 0 gives largest crops only.
+        size: side of the crops after resizing, the guide's input size, in pixels.
+        generators: one for each image, on the CPU, so that the crops of an image do
+            not depend on the other images.
+        num_cutouts: number of crops of each image.
+        cutout_size: smallest side of a crop before resizing, in pixels; by default
+            `size`.
+        cutout_power: exponent of the side's distribution, 0 or more; with 0 every crop
+            has the largest side.
 
     Returns:
         (N, num_cutouts, 3, size, size).
@@ -55,12 +57,12 @@ def cutout(
     height, width = pixels.shape[-2:]
     if len(generators) != len(pixels):
         raise ValueError(
-            f"Expected one generator for each of {len(pixels)} pictures, "
+            f"Expected one generator for each of {len(pixels)} images, "
             f"received {len(generators)}."
         )
     crops = [
-        resize(picture[None, :, top : top + side, left : left + side], size)
-        for picture, generator in zip(pixels, generators, strict=True)
+        resize(image[None, :, top : top + side, left : left + side], size)
+        for image, generator in zip(pixels, generators, strict=True)
         for top, left, side in _boxes(
             height, width, generator, num_cutouts, smallest, cutout_power
         )
@@ -69,7 +71,7 @@ def cutout(
 
 
 def check(num_cutouts: int, cutout_size: int | None, cutout_power: float) -> None:
-    """Refuse settings that no crop can have, before anything is computed.
+    """Refuse settings of `cutout` that are out of range.
 
     Raises:
         ValueError: `num_cutouts` or `cutout_size` below 1, `cutout_power` negative.
@@ -94,7 +96,10 @@ def _boxes(
     cutout_size: int,
     cutout_power: float,
 ) -> list[tuple[int, int, int]]:
-    """(top, left, side) of each crop, as Python numbers: no device has to wait."""
+    """Return (top, left, side) of each crop in pixels.
+
+    They are Python numbers, so that no transfer from a device is needed.
+    """
     largest = min(height, width)
     smallest = min(largest, cutout_size)
     draws = torch.rand(num_cutouts, 3, generator=generator, dtype=torch.float64)
@@ -107,11 +112,11 @@ def _boxes(
 
 
 def full_frame(pixels: Tensor, size: int | None) -> Tensor:
-    """The whole picture as its only crop.
+    """Return the whole image as its only crop.
 
     Args:
         pixels: (N, 3, H, W).
-        size: side of what comes out; None leaves the picture as it is.
+        size: side of the crop after resizing, in pixels; None does not resize it.
 
     Returns:
         (N, 1, 3, size, size), or (N, 1, 3, H, W).
@@ -121,12 +126,15 @@ def full_frame(pixels: Tensor, size: int | None) -> Tensor:
 
 
 def resize(pixels: Tensor, size: int) -> Tensor:
-    """(N, 3, H, W) to (N, 3, size, size): averaged when larger, else interpolated."""
+    """Return pixels (N, 3, H, W) resized to (N, 3, size, size).
+
+    They are averaged where both sides are `size` or more, else interpolated.
+    """
     if min(pixels.shape[-2:]) >= size:
         return F.adaptive_avg_pool2d(pixels, size)
     return F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
 
 
 def cutouts_vary(height: int, width: int, cutout_size: int) -> bool:
-    """Whether crops can differ at all: not where each is the full square picture."""
+    """Return whether crops can differ: not if each is the whole square image."""
     return min(height, width) > cutout_size or height != width

@@ -1,4 +1,4 @@
-"""Several guides as one."""
+"""Ensemble: several guides as one."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ from doodl.guides.cutouts import resize
 
 
 class Ensemble(Guide):
-    """Weighted mean of guides' losses:  sum_k w_k l_k / sum_k w_k.
+    """Weighted mean of the losses of guides:  sum_k w_k l_k / sum_k w_k.
 
-    It takes pictures of the largest size that a member takes; each member gets them
-    in its own.
+    `input_size` is the largest of the members' input sizes; the images are resized to
+    each member's own.
 
     Args:
         guides: the members, at least one.
         weights: one for each guide, 0 or more and not all 0; by default all equal.
 
     Attributes:
-        losses: of each member by name, (N,) each, when the loss was last computed,
-            without gradient. A name is the member's class, numbered from 1 where
-            several have the same: `CLIPImage_1`.
+        names: name of each member: its class, numbered from 1 where several members
+            have the same class, as `CLIPImage_1`.
 
     Raises:
-        ValueError: no guides, or weights other than these.
+        ValueError: there are no guides, or the weights are not as described.
 
     References:
         DOODL, arXiv 2303.13703, personalises with three CLIPs of weights 0.5, 0.25
@@ -45,7 +44,6 @@ class Ensemble(Guide):
         self.guides = nn.ModuleList(guides)
         self.weights = [weight / math.fsum(weights) for weight in weights]
         self.names = _names(guides)
-        self.losses: dict[str, Tensor] = {}
 
     @property
     def members(self) -> list[Guide]:
@@ -66,7 +64,7 @@ class Ensemble(Guide):
 
     @override
     def prepare(self, generations: Sequence[Generation]) -> dict[str, Tensor]:
-        """Targets of all members, each behind its member's number: `0.embedding`."""
+        """Return the targets of all members, named `MEMBER.TARGET`: `0.embedding`."""
         return {
             f"{k}.{name}": target
             for k, guide in enumerate(self.members)
@@ -75,18 +73,29 @@ class Ensemble(Guide):
 
     @override
     def forward(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        losses = [
-            guide(_fit(pixels, guide), _own(targets, k))
-            for k, guide in enumerate(self.members)
-        ]
-        self.losses = {
-            name: loss.detach() for name, loss in zip(self.names, losses, strict=True)
-        }
-        return self._mean(losses)
+        """Return the weighted means (N,) of the members' losses."""
+        return self.terms(pixels, targets)["loss"]
+
+    @override
+    def terms(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weighted means and, without gradient, the members' losses.
+
+        Returns:
+            losses (N,): `loss`, then each member's under its name; the terms of a
+            member follow it with its name in front, as `Ensemble.CLIPText_1`.
+        """
+        found: dict[str, Tensor] = {}
+        losses = []
+        for k, guide in enumerate(self.members):
+            total, *parts = guide.terms(_fit(pixels, guide), _own(targets, k)).items()
+            losses.append(total[1])
+            found[self.names[k]] = total[1].detach()
+            found |= {f"{self.names[k]}.{name}": p.detach() for name, p in parts}
+        return {"loss": self._mean(losses), **found}
 
     @override
     def score(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """Weighted mean of the members' scores, (N,)."""
+        """Return the weighted means (N,) of the members' scores."""
         return self._mean(
             [
                 guide.score(_fit(pixels, guide), _own(targets, k))
@@ -100,11 +109,11 @@ class Ensemble(Guide):
 
 
 def check_weights(count: int, weights: Sequence[float]) -> None:
-    """Refuse weights that no mean of `count` losses can have.
+    """Refuse weights that do not define a mean of `count` losses.
 
     Raises:
-        ValueError: nothing to weigh, another number of weights, one that is negative
-            or not finite, or none above 0.
+        ValueError: `count` is 0, there is another number of weights, one of them is
+            negative or not finite, or all are 0.
     """
     if not count:
         raise ValueError(
@@ -125,7 +134,7 @@ def check_weights(count: int, weights: Sequence[float]) -> None:
 
 
 def _names(guides: Sequence[Guide]) -> list[str]:
-    """Class names, numbered where they are not different."""
+    """Return the guides' class names, numbered where several are equal."""
     classes = [type(guide).__name__ for guide in guides]
     total, seen = Counter(classes), Counter[str]()
     names = []
@@ -136,7 +145,7 @@ def _names(guides: Sequence[Guide]) -> list[str]:
 
 
 def _own(targets: Mapping[str, Tensor], k: int) -> dict[str, Tensor]:
-    """The targets of member `k`, by its own names."""
+    """Return the targets of member `k`, under the names that its `prepare` gave."""
     prefix = f"{k}."
     return {
         name.removeprefix(prefix): target
@@ -146,6 +155,6 @@ def _own(targets: Mapping[str, Tensor], k: int) -> dict[str, Tensor]:
 
 
 def _fit(pixels: Tensor, guide: Guide) -> Tensor:
-    """Pixels in the size that a guide takes."""
+    """Return pixels (N, 3, s, s) in the input size s of a guide."""
     size = guide.input_size
     return pixels if size is None else resize(pixels, size)

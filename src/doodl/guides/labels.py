@@ -1,4 +1,4 @@
-"""Labels: what the classes of a classifier are called."""
+"""Labels: the names of a classifier's classes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from pathlib import Path
 
 
 def find_class(target: str | int, names: Mapping[int, str]) -> int:
-    """Index of a class that is given by index or by name.
+    """Return the index of a class.
+
+    Args:
+        target: index or name of the class; digits are an index if no class has that
+            name.
+        names: names by index; empty if the classes have no names.
 
     Raises:
-        ValueError: no such name, several of it, or an index that is negative or has
-            no name where there are names.
+        ValueError: no class or several classes have the name, or the index is negative
+            or beyond the last name.
     """
     if isinstance(target, str):
         found = [index for index, name in names.items() if name == target]
@@ -38,10 +43,14 @@ def find_class(target: str | int, names: Mapping[int, str]) -> int:
 
 
 def read_labels(path: Path) -> dict[int, str]:
-    """Names of classes by index, from a text or JSON file.
+    """Return the names of classes by index.
+
+    Args:
+        path: text file with one name a line, or `.json` file with a list of names or a
+            mapping between names and indices.
 
     Raises:
-        ValueError: the file is missing, empty, or neither kind.
+        ValueError: the file is missing or empty, or its content is something else.
     """
     if not path.is_file():
         raise ValueError(f"There is no label file at '{path}'; give a file of names.")
@@ -63,7 +72,7 @@ def read_labels(path: Path) -> dict[int, str]:
 
 
 def _from_json(content: object) -> dict[int, str]:
-    """A list of names, `{index: name}` or `{name: index}`."""
+    """Return names by index from a list, `{index: name}` or `{name: index}`."""
     if isinstance(content, list):
         pairs = list(enumerate(content))
     elif isinstance(content, dict):

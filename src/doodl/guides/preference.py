@@ -1,4 +1,4 @@
-"""Human preference: a CLIP that was trained on what people chose."""
+"""Human preference: a CLIP that was trained on choices between images."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from doodl.guides.clip import CLIPText
 
 
 class Preference(CLIPText):
-    """Minus the reward of a CLIP-shaped reward model: its scale times the cosine.
+    """Minus the reward of a CLIP-based reward model:  -scale cos(image, text).
 
     Args:
-        model: name or folder of the reward, as
-            `transformers:yuvalkirstain/PickScore_v1` or
-            `ViT-H-14:HPS_v2.1_compressed.pt`, a file in open_clip's layout.
-        guide_prompt: text that all pictures are guided to, if not their own prompts.
+        model: reward model, as `transformers:yuvalkirstain/PickScore_v1` or
+            `ViT-H-14:HPS_v2.1_compressed.pt`, a weights file in open_clip's format.
+        guide_prompt: text for all generations without a guide prompt of their own; by
+            default each has its prompt.
+
+    Raises:
+        ValueError: `model` or `guide_prompt` is blank.
 
     References:
         Kirstain et al., Pick-a-Pic, arXiv 2305.01569; Wu et al., Human Preference
@@ -26,9 +29,10 @@ class Preference(CLIPText):
 
     @override
     def forward(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """Return minus the rewards (N,)."""
         return -self.score(pixels, targets)
 
     @override
     def score(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """The reward, (N,)."""
+        """Return the rewards (N,): the network's own scale times the cosine."""
         return self._loaded().scale * super().score(pixels, targets)

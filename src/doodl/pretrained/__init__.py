@@ -1,27 +1,31 @@
-"""Loads frozen networks: the only place that knows diffusers, open_clip and timm."""
+"""Loads frozen networks: the only folder that imports diffusers, open_clip and timm."""
 
 from doodl.pretrained.classifier import ImageClassifier, load_classifier, load_timm
 from doodl.pretrained.clip import Clip, load_clip, locate_clip
 from doodl.pretrained.folders import SHAPES, locate
-from doodl.pretrained.loading import Loading, check_source
-from doodl.pretrained.text_to_image import TextToImage
-from doodl.pretrained.texts import cut_tail, warn_of_cut
+from doodl.pretrained.loading import (
+    CheckpointSource,
+    check_source,
+    load_text_to_image,
+)
+from doodl.pretrained.text_to_image import LatentShape, TextToImage
+from doodl.pretrained.texts import TextInput, cut_tail, warn_of_cuts
 
 __all__ = [
     "SHAPES",
+    "CheckpointSource",
     "Clip",
     "ImageClassifier",
-    "Loading",
+    "LatentShape",
+    "TextInput",
     "TextToImage",
     "check_source",
     "cut_tail",
     "load_classifier",
     "load_clip",
+    "load_text_to_image",
     "load_timm",
     "locate",
     "locate_clip",
-    "warn_of_cut",
+    "warn_of_cuts",
 ]
-
-CheckpointSource = Loading
-load_text_to_image = TextToImage.load

@@ -1,4 +1,4 @@
-"""Loads image classifiers: timm's."""
+"""Loads image classifiers, from timm or torchvision."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from doodl.pretrained.folders import locate
 
 
 def load_timm(name: str, device: torch.device | str = "cpu") -> nn.Module:
-    """Load a timm classifier, frozen.
+    """Load a classifier of timm, frozen and in eval mode.
 
     Args:
-        name: `shapes/NAME`, a folder that timm saved, `hf-hub:owner/name` or timm's
-            own name.
-        device: where the network lives.
+        name: `shapes/NAME`, a folder saved by timm, `hf-hub:owner/name`, or a model
+            name of timm.
+        device: device of the network.
 
     Raises:
-        ValueError: when there is no such classifier.
+        ValueError: there is no such classifier, or it cannot be read.
     """
     import timm
 
@@ -39,13 +39,13 @@ def load_timm(name: str, device: torch.device | str = "cpu") -> nn.Module:
 
 @dataclass(frozen=True)
 class ImageClassifier:
-    """A frozen classifier as a guide needs it.
+    """A frozen classifier and the format of its input.
 
     Args:
-        network: normalised pixels (N, 3, s, s) to logits (N, C).
-        image_size: side s of the square picture it takes.
-        mean: of its input's channels, for pixels in [0, 1].
-        std: likewise.
+        network: maps normalised pixels (N, 3, s, s) to logits (N, C).
+        image_size: side s of the square input image, in pixels.
+        mean: mean of each channel, subtracted from pixels in [0, 1].
+        std: standard deviation of each channel, by which the result is divided.
     """
 
     network: nn.Module
@@ -57,16 +57,17 @@ class ImageClassifier:
 def load_classifier(
     name: str, device: torch.device | str = "cpu", checkpoint: str | None = None
 ) -> ImageClassifier:
-    """Load a classifier of timm or torchvision with the input that it was trained on.
+    """Load a classifier of timm or torchvision, frozen and in eval mode.
 
     Args:
-        name: what `load_timm` takes; timm's name of an architecture with a checkpoint;
-            or `torchvision:NAME`, as `torchvision:resnet50`.
-        device: where the network lives.
-        checkpoint: file of a state dict, which also says how many classes there are.
+        name: a name that `load_timm` takes; an architecture of timm, with
+            `checkpoint`; or `torchvision:NAME`, as `torchvision:resnet50`.
+        device: device of the network.
+        checkpoint: file of a state dict; for timm it also gives the number of classes.
 
     Raises:
-        ValueError: when there is no such classifier, or it takes no square RGB picture.
+        ValueError: there is no such classifier, it cannot be read, or its input is not
+            a square RGB image.
     """
     from timm.data import resolve_model_data_config
 
@@ -89,7 +90,7 @@ def load_classifier(
 def _load_torchvision(
     name: str, device: torch.device | str, checkpoint: str | None
 ) -> ImageClassifier:
-    """Load a classifier of torchvision: its own weights, or those of a file."""
+    """Load a classifier of torchvision, with its own weights or those of a file."""
     from torchvision import models
 
     known = name.removeprefix("torchvision:")
@@ -99,7 +100,7 @@ def _load_torchvision(
         if checkpoint is not None:
             state = torch.load(checkpoint, map_location="cpu", weights_only=True)
             network.load_state_dict(state)
-    except Exception as error:  # whatever a foreign file or the network may raise
+    except Exception as error:  # a foreign file or a download may raise anything
         raise ValueError(
             f"Could not load '{name}' with torchvision: {str(error).splitlines()[0]}"
         ) from error
@@ -111,11 +112,13 @@ def _load_torchvision(
 
 
 def _load_checkpoint(name: str, checkpoint: str) -> nn.Module:
-    """Return timm's architecture with the weights, and the classes, of a file."""
+    """Return an architecture of timm with the weights and classes of a file."""
     import timm
 
     if not Path(checkpoint).is_file():
-        raise ValueError(f"There is no checkpoint at '{checkpoint}'.")
+        raise ValueError(
+            f"There is no checkpoint at '{checkpoint}'; give a file with a state dict."
+        )
     try:
         # Weights only: an arbitrary pickle could run any code.
         state = timm.models.load_state_dict(checkpoint, device="cpu", weights_only=True)
@@ -126,7 +129,7 @@ def _load_checkpoint(name: str, checkpoint: str) -> nn.Module:
             name, pretrained=False, num_classes=len(state[bias])
         )
         network.load_state_dict(state)
-    except Exception as error:  # whatever a foreign file may raise
+    except Exception as error:  # a foreign file may raise anything
         raise ValueError(
             f"Could not load the checkpoint '{checkpoint}' into timm's '{name}': "
             f"{str(error).splitlines()[0]}"

@@ -1,4 +1,4 @@
-"""Loads CLIPs: open_clip's, and those of transformers."""
+"""Loads CLIP and SigLIP networks, from open_clip or transformers."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from doodl.pretrained.texts import cut_tail
 
 @dataclass(frozen=True)
 class Clip:
-    """A frozen CLIP as a guide needs it.
+    """A frozen CLIP and the format of its inputs.
 
     Args:
-        network: has `encode_image` and `encode_text`.
-        tokenizer: text to token numbers, padded and cut to the context.
-        image_size: side of the square picture it takes.
-        mean: of its input's channels, for pixels in [0, 1].
-        std: likewise.
-        context_length: longest text that is not cut, in tokens.
+        network: has the methods `encode_image` and `encode_text`.
+        tokenizer: maps a list of N texts to token ids (N, L), padded or cut to the
+            context length L.
+        image_size: side of the square input image, in pixels.
+        mean: mean of each channel, subtracted from pixels in [0, 1].
+        std: standard deviation of each channel, by which the result is divided.
+        context_length: number of tokens that are read, special tokens included.
     """
 
     network: nn.Module
@@ -35,40 +36,40 @@ class Clip:
     context_length: int
 
     def encode_image(self, pixels: Tensor) -> Tensor:
-        """Return embeddings (N, D) of normalised pixels (N, 3, s, s)."""
+        """Return embeddings (N, D) of any length, of normalised pixels (N, 3, s, s)."""
         return self.network.encode_image(pixels)  # type: ignore[operator]
 
     def encode_text(self, tokens: Tensor) -> Tensor:
-        """Return embeddings (N, D) of tokens (N, L)."""
+        """Return embeddings (N, D) of any length, of token ids (N, L)."""
         return self.network.encode_text(tokens)  # type: ignore[operator]
 
     @property
     def scale(self) -> Tensor:
-        """What the network multiplies cosines by, 0-d."""
+        """The factor of cosine similarities in the network's logits, 0-dimensional."""
         return self.network.logit_scale.exp()  # type: ignore[operator, union-attr]
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """Return token numbers (N, L)."""
+        """Return token ids (N, L) of N texts."""
         return self.tokenizer(list(texts))
 
     def cut(self, text: str) -> str:
-        """Return the end of a text that is beyond the context, or nothing."""
+        """Return the end of a text that exceeds the context length, or `""`."""
         inner = getattr(self.tokenizer, "tokenizer", self.tokenizer)
         return cut_tail(inner, text, self.context_length)
 
 
 def load_clip(name: str, device: torch.device | str = "cpu") -> Clip:
-    """Load a CLIP, or a SigLIP, of open_clip or transformers.
+    """Load a CLIP or SigLIP, frozen and in eval mode.
 
     Args:
-        name: `shapes/guide`; a folder in the layout of either library; a hub id, as
-            `hf-hub:owner/name` of open_clip and `transformers:owner/name` of the other;
-            or `ARCHITECTURE:PRETRAINED` as `ViT-B-32:laion2b_s34b_b79k`, where the
-            second may be a file.
-        device: where the network lives.
+        name: a network of this package, as `shapes/guide`; a folder in the layout of
+            open_clip or transformers; a hub id, as `hf-hub:owner/name` for open_clip
+            or `transformers:owner/name`; or `ARCHITECTURE:PRETRAINED` for open_clip,
+            as `ViT-B-32:laion2b_s34b_b79k`, where PRETRAINED may be a weights file.
+        device: device of the network.
 
     Raises:
-        ValueError: when there is no such CLIP.
+        ValueError: there is no such CLIP, or it cannot be read.
     """
     import open_clip
 
@@ -96,10 +97,16 @@ def load_clip(name: str, device: torch.device | str = "cpu") -> Clip:
 
 
 def locate_clip(name: str) -> tuple[str, str | None]:
-    """Return open_clip's model name and its tag of pretrained weights.
+    """Return open_clip's model name, and its tag or file of pretrained weights.
+
+    Args:
+        name: name of the CLIP, as `load_clip` takes it for open_clip.
+
+    Returns:
+        model name; tag or file, None where the model name implies the weights.
 
     Raises:
-        ValueError: when the name is none of those that `load_clip` takes.
+        ValueError: the name has none of these forms.
     """
     if name.startswith("hf-hub:"):
         return name, None
@@ -116,7 +123,7 @@ def locate_clip(name: str) -> tuple[str, str | None]:
 
 
 class _Transformers(nn.Module):
-    """A CLIP of transformers with the methods of open_clip's."""
+    """Gives a CLIP of transformers the method names of open_clip."""
 
     def __init__(self, network: Any) -> None:
         super().__init__()
@@ -134,12 +141,12 @@ class _Transformers(nn.Module):
 
 
 def _features(found: Any) -> Tensor:
-    """Return the embeddings; newer versions wrap them."""
+    """Return the embeddings; transformers 5 wraps them in an output object."""
     return found if isinstance(found, Tensor) else found.pooler_output
 
 
 def _load_transformers(name: str, device: torch.device | str) -> Clip:
-    """Load a checkpoint that transformers' `CLIPModel` or `SiglipModel` saved."""
+    """Load a checkpoint of transformers' `CLIPModel` or `SiglipModel`."""
     from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
     source = locate(name.removeprefix("transformers:"), "config.json")

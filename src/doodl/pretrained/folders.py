@@ -1,22 +1,23 @@
-"""Finds what a name stands for: a network of the shapes world, a folder, a hub id."""
+"""Resolves the name of a network: a folder, a hub id, or one of the shapes world."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 SHAPES = Path(__file__).parents[1] / "shapes" / "weights"
-"""The embedded world: `shapes` names its pipeline, `shapes/NAME` its other networks."""
+"""Weights in this package: `shapes` is the pipeline, `shapes/NAME` another network."""
 
 
 def locate(name: str, marker: str) -> str:
-    """Return the folder that a name stands for, or the name itself for a hub id.
+    """Return the local folder of a network, or the name itself if it is a hub id.
 
     Args:
         name: `shapes`, `shapes/NAME`, a local folder, or a hub id.
-        marker: a file that such a folder holds, as `model_index.json`.
+        marker: file that the folder has to contain, as `model_index.json`.
 
     Raises:
-        ValueError: when the name looks like a folder but is not a fitting one.
+        ValueError: the name is that of a local folder which does not exist or does not
+            contain `marker`, or of a shapes network that does not exist.
     """
     if name == "shapes" or name.startswith("shapes/"):
         folder = SHAPES / (name.partition("/")[2] or "pipeline")

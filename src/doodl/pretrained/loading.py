@@ -1,4 +1,4 @@
-"""Loads a text-to-image model of any supported family, from wherever people have it."""
+"""Loads a text-to-image model: from the hub, a folder, a single file, or `shapes`."""
 
 from __future__ import annotations
 
@@ -12,33 +12,25 @@ from typing import Any
 
 import torch
 
-from doodl.pretrained.flow import Flux, StableDiffusion3
+from doodl.pretrained.families import FAMILIES
 from doodl.pretrained.folders import locate
-from doodl.pretrained.stable_diffusion import StableDiffusion, StableDiffusionXL
 from doodl.pretrained.text_to_image import TextToImage
 
-FAMILIES: dict[str, type[TextToImage]] = {
-    "StableDiffusionPipeline": StableDiffusion,
-    "LatentConsistencyModelPipeline": StableDiffusion,
-    "StableDiffusionXLPipeline": StableDiffusionXL,
-    "StableDiffusion3Pipeline": StableDiffusion3,
-    "FluxPipeline": Flux,
-}
-"""Pipelines of diffusers, and what here knows them."""
 UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
-"""Parts of a pipeline that no gradient goes through."""
+"""Components of a pipeline that text-to-image sampling does not use."""
 
 
 @dataclass(frozen=True)
-class Loading:
-    """How a checkpoint is found, besides its name.
+class CheckpointSource:
+    """Where a checkpoint's files come from, in addition to its name.
 
     Args:
         revision: branch, tag or commit on the hub.
-        variant: of the files, as `fp16`.
-        config: a diffusers folder or hub id that says how a single `.safetensors` file
-            is built; without one diffusers asks the hub.
-        lora: files or hub ids of LoRAs, added with weight 1; they need `peft`.
+        variant: variant of the weight files, as `fp16`.
+        config: diffusers folder or hub id with the configuration of a single
+            `.safetensors` file; without it diffusers downloads one from the hub.
+        lora: files or hub ids of LoRAs, which are fused into the weights with scale 1;
+            this needs the package `peft`.
     """
 
     revision: str | None = None
@@ -47,27 +39,29 @@ class Loading:
     lora: Sequence[str] = ()
 
 
-def load(
+def load_text_to_image(
     name: str,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
-    loading: Loading | None = None,
+    loading: CheckpointSource | None = None,
 ) -> TextToImage:
-    """Load a model by hub id, folder, single file, or as `shapes`.
+    """Load a model with frozen networks in eval mode.
 
     Args:
-        name: of the model.
-        device: where the networks will live.
-        dtype: of their weights.
-        loading: how it is found.
+        name: hub id `owner/name`, folder saved by diffusers, single `.safetensors`
+            file, or `shapes` for the model that this package contains.
+        device: device of the networks.
+        dtype: dtype of their weights.
+        loading: revision, variant, configuration and LoRAs of the checkpoint.
 
     Raises:
-        ValueError: when there is no such model, or it is of a family not known here.
+        ValueError: there is no such model, it cannot be read, or its family is not
+            supported.
     """
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
-    loading = loading or Loading()
+    loading = loading or CheckpointSource()
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
     check_source(name, loading)
@@ -87,20 +81,32 @@ def load(
     return FAMILIES[kind](pipeline, device)
 
 
-def check_source(name: str, loading: Loading | None = None) -> None:
-    """Refuse, before anything is loaded, what is not on this machine and should be.
+def check_source(name: str, loading: CheckpointSource | None = None) -> None:
+    """Refuse local files and folders that are missing or incomplete.
+
+    Nothing is loaded, and the hub is not asked.
+
+    Args:
+        name: name of the model, as `load_text_to_image` takes it.
+        loading: revision, variant, configuration and LoRAs of the checkpoint.
 
     Raises:
-        ValueError: in one sentence.
+        ValueError: a local checkpoint, its configuration, a component of its pipeline
+            or a LoRA is missing.
     """
-    loading = loading or Loading()
+    loading = loading or CheckpointSource()
     for lora in loading.lora:
         path = Path(lora).expanduser()
         if (is_file(lora) or not _is_hub_id(lora)) and not path.exists():
-            raise ValueError(f"There is no LoRA at '{lora}'.")
+            raise ValueError(
+                f"There is no LoRA at '{lora}'; give a file, a folder or a hub id."
+            )
     if is_file(name):
         if not Path(name).expanduser().is_file():
-            raise ValueError(f"There is no checkpoint at '{name}'.")
+            raise ValueError(
+                f"There is no checkpoint at '{name}'; give a file, a folder saved by "
+                "diffusers, or a hub id."
+            )
         if loading.config is not None:
             family_of(locate(loading.config, "model_index.json"), loading)
         return
@@ -110,11 +116,17 @@ def check_source(name: str, loading: Loading | None = None) -> None:
 
 
 def check_parts(source: str, index: dict[str, Any]) -> None:
-    """Refuse a folder that lacks a part of its pipeline.
+    """Refuse a pipeline's folder that lacks the folder of a component.
+
+    Without this check transformers would make a tokenizer with an empty vocabulary
+    where its folder is missing.
+
+    Args:
+        source: the pipeline's folder.
+        index: content of its `model_index.json`.
 
     Raises:
-        ValueError: naming the parts; without its folder, transformers would make a
-            tokenizer that knows no word.
+        ValueError: naming the missing components.
     """
     parts = [
         name
@@ -130,9 +142,9 @@ def check_parts(source: str, index: dict[str, Any]) -> None:
 
 
 def _reader(
-    name: str, dtype: torch.dtype, loading: Loading
+    name: str, dtype: torch.dtype, loading: CheckpointSource
 ) -> tuple[str, Callable[[], Any]]:
-    """Return the class of a pipeline by name, and what loads it."""
+    """Return a pipeline's class name and the function that loads the pipeline."""
     import diffusers
 
     if is_file(name):
@@ -161,9 +173,9 @@ def _reader(
 
 
 def _add_lora(pipeline: Any, lora: str) -> None:
-    """Add a LoRA to the weights; nothing of it is left beside them."""
+    """Fuse a LoRA into the weights and remove its adapter layers."""
     path, where = Path(lora).expanduser(), {}
-    if path.is_dir():  # a folder with one file, whose name is then known offline too
+    if path.is_dir():  # offline, diffusers needs the name of the file
         path = next(path.glob("*.safetensors"), path)
     if path.is_file():
         lora, where = str(path.parent), {"weight_name": path.name}
@@ -177,9 +189,17 @@ def _is_hub_id(name: str) -> bool:
 
 
 def family_of(
-    source: str, loading: Loading
+    source: str, loading: CheckpointSource
 ) -> tuple[type[TextToImage], dict[str, Any]]:
-    """Return the family of a pipeline and its index, from its configuration alone."""
+    """Return the family of a pipeline and the content of its `model_index.json`.
+
+    Args:
+        source: the pipeline's folder or hub id.
+        loading: holds the revision on the hub.
+
+    Raises:
+        ValueError: the index cannot be read, or its family is not supported.
+    """
     index_file = Path(source) / "model_index.json"
     try:
         if index_file.is_file():
@@ -196,23 +216,24 @@ def family_of(
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"Could not read the pipeline's index {index_file}."
+            f"Could not read the pipeline's index {index_file}; download or save the "
+            "pipeline again."
         ) from error
     if kind not in FAMILIES:
         raise ValueError(
             f"Expected one of {', '.join(FAMILIES)} at '{source}', found a {kind}, "
-            "whose network is asked in another way."
+            "which is not supported; choose a model of one of these families."
         )
     return FAMILIES[kind], index
 
 
 def _without(kind: str) -> dict[str, None]:
-    """Return what is left out of a pipeline that could have it."""
+    """Return the components that a pipeline is loaded without, each as None."""
     if kind in ("StableDiffusionPipeline", "LatentConsistencyModelPipeline"):
         return {"safety_checker": None}
     return {}
 
 
 def is_file(name: str) -> bool:
-    """Return whether a name is that of a single checkpoint file."""
+    """Return whether a name is that of a single `.safetensors` file."""
     return name.endswith(".safetensors")

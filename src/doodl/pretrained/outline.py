@@ -1,4 +1,4 @@
-"""A model as its configuration describes it, without its weights."""
+"""Builds a text-to-image model from its configuration, without its weights."""
 
 from __future__ import annotations
 
@@ -8,26 +8,30 @@ import torch
 from torch import nn
 
 from doodl.pretrained.folders import locate
-from doodl.pretrained.loading import UNUSED, Loading, family_of, is_file
+from doodl.pretrained.loading import UNUSED, CheckpointSource, family_of, is_file
 from doodl.pretrained.text_to_image import TextToImage
 
 
 def outline(
-    name: str, dtype: torch.dtype = torch.float32, loading: Loading | None = None
+    name: str,
+    dtype: torch.dtype = torch.float32,
+    loading: CheckpointSource | None = None,
 ) -> TextToImage:
-    """Return a model whose networks are on the `meta` device: shapes, and no data.
+    """Return a model whose networks are on the `meta` device, without data.
 
-    Only configurations and tokenizers are read.
+    Only configurations and tokenizers are read. A dry run counts parameters and
+    measures tensors with it.
 
     Args:
-        name: of the model, as `TextToImage.load` takes it.
-        dtype: of the networks' weights.
-        loading: how it is found.
+        name: name of the model, as `load_text_to_image` takes it.
+        dtype: dtype of the networks' weights.
+        loading: revision and configuration of the checkpoint.
 
     Raises:
-        ValueError: a single file does not say how it is built.
+        ValueError: there is no such model, or `name` is a single file and `loading`
+            has no configuration for it.
     """
-    loading = loading or Loading()
+    loading = loading or CheckpointSource()
     if is_file(name):
         if loading.config is None:
             raise ValueError(
@@ -56,7 +60,7 @@ def outline(
 def _part(
     source: str, library: str, name: str, dtype: torch.dtype, where: dict[str, Any]
 ) -> Any:
-    """Return one part: a network without data, or a tokenizer or scheduler."""
+    """Return one component: a network on `meta`, a tokenizer, or a scheduler."""
     import diffusers
     import transformers
 
@@ -66,7 +70,7 @@ def _part(
             return made.from_pretrained(source, **where)
         with torch.device("meta"):
             network = made.from_config(made.load_config(source, **where))
-        return nn.Module.to(network, dtype)  # diffusers' own warns needlessly
+        return nn.Module.to(network, dtype)  # diffusers' own `to` warns
     made = getattr(transformers, name)
     if not issubclass(made, nn.Module):
         return made.from_pretrained(source, **where)
@@ -76,11 +80,13 @@ def _part(
 
 
 def fill(network: nn.Module, device: torch.device) -> None:
-    """Give a network numbers, in place, that take as long to compute with as its own.
+    """Replace a network's missing weights with random ones, in place.
+
+    Zeros would make the timing of its calls unrealistic on some hardware.
 
     Args:
-        network: without data.
-        device: where it will live.
+        network: a network on the `meta` device.
+        device: device of the new weights.
     """
     network.to_empty(device=device)
     with torch.no_grad():

@@ -1,38 +1,42 @@
-"""What the method needs of a text-to-image model, whatever its family."""
+"""The text-to-image model as the method uses it; each family is a subclass."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from doodl.pretrained.texts import cut_tail, warn_of_cut
+from doodl.pretrained.texts import TextInput, warn_of_cuts
 from doodl.sampling.denoiser import Conditioning
 from doodl.sampling.schedule import FlowSchedule, Schedule
 
-if TYPE_CHECKING:
-    from doodl.pretrained.loading import Loading
-
-Shape = tuple[int, int, int]
+LatentShape = tuple[int, int, int]
 """(C, h, w) of one latent."""
+ENCODERS = {
+    "text_encoder": "tokenizer",
+    "text_encoder_2": "tokenizer_2",
+    "text_encoder_3": "tokenizer_3",
+}
+"""Text encoders of a diffusers pipeline, and their tokenizers, by component name."""
 
 
 class TextToImage(ABC):
-    """A diffusers pipeline as the parts that the method needs.
+    """A diffusers pipeline as the parts that the method uses.
 
-    All networks are frozen and in eval mode; none is registered anywhere. A family
-    says how its network is told of the prompt, and what its latents look like.
+    All networks are frozen and in eval mode. This is no `nn.Module`, so that a module
+    that holds it does not register the networks' parameters. A subclass for a family
+    defines how prompts become inputs of the denoiser, and the shape of a latent.
 
     Args:
-        pipeline: of diffusers.
-        device: where the networks live.
+        pipeline: a diffusers pipeline.
+        device: device of the networks.
 
     Attributes:
-        embeds_guidance: whether the network is told the guidance scale, so that there
-            is no unconditional prediction.
+        embeds_guidance: whether the guidance scale is an input of the denoiser, which
+            then makes no unconditional prediction.
     """
 
     embeds_guidance: bool = False
@@ -45,86 +49,91 @@ class TextToImage(ABC):
         for part in self.networks():
             part.requires_grad_(False).eval()
 
-    @staticmethod
-    def load(
-        name: str,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
-        loading: Loading | None = None,
-    ) -> TextToImage:
-        """Load a model by hub id, folder, single file, or as `shapes`.
-
-        Args:
-            name: of the model.
-            device: where the networks will live.
-            dtype: of their weights.
-            loading: how it is found.
-
-        Raises:
-            ValueError: when there is no such model, or its family is not known here.
-        """
-        from doodl.pretrained import loading as families
-
-        return families.load(name, device, dtype, loading)
-
     def networks(self) -> list[nn.Module]:
-        """Return the pipeline's networks."""
+        """Return all networks of the pipeline."""
         parts = self.pipeline.components.values()
         return [part for part in parts if isinstance(part, nn.Module)]
 
     @property
     @abstractmethod
     def denoiser(self) -> Any:
-        """The network that is asked at every step."""
+        """The network that makes a prediction at every step: U-Net or transformer."""
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision of the denoiser."""
+        """The dtype of the denoiser's weights."""
         return self.denoiser.dtype
 
     @property
     def device(self) -> torch.device:
-        """Where the networks live."""
+        """The device of the denoiser."""
         return self.denoiser.device
 
     @property
     def factor(self) -> int:
-        """Pixels of an image for one place of a latent, on each side."""
+        """Ratio of an image's height to a latent's, usually 8."""
         return self.pipeline.vae_scale_factor
 
     @abstractmethod
     def network(self, z: Tensor, timestep: Tensor, **conditioning: Tensor) -> Tensor:
-        """Return the raw prediction (N, C, h, w) for latents z (N, C, h, w)."""
+        """Return the denoiser's prediction, without guidance.
+
+        Args:
+            z: latents (N, C, h, w).
+            timestep: (N,).
+            conditioning: further inputs, with leading dimension N.
+
+        Returns:
+            (N, C, h, w).
+        """
 
     @abstractmethod
     def encode_prompts(
         self, prompts: list[str], negative_prompts: list[str]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
-        """Return what the network is told of both, named, with leading dimension B."""
+        """Return the denoiser's text inputs for both, with leading dimension B.
 
-    def told(self, shape: Shape, scale: float) -> dict[str, Tensor]:  # noqa: ARG002
-        """Return what else it is told, each of leading dimension 1."""
+        The negative ones are None for a family without unconditional prediction.
+        """
+
+    def extra_conditioning(
+        self,
+        shape: LatentShape,
+        guidance_scale: float,
+    ) -> dict[str, Tensor]:
+        """Return further inputs of the denoiser, with leading dimension 1.
+
+        They do not depend on the prompt: the size of the image, the guidance scale.
+
+        Args:
+            shape: (C, h, w) of one latent.
+            guidance_scale: scale for networks with `embeds_guidance`.
+        """
         return {}
 
     @abstractmethod
     def native(self) -> tuple[int, int, int]:
-        """Return channels, default side, and what sides of a latent must divide by."""
+        """Return a latent's channels, default side, and the divisor of its sides."""
 
     @abstractmethod
-    def schedule(self, shape: Shape) -> Schedule | FlowSchedule:
-        """Return the noise schedule for latents of a shape."""
+    def schedule(self, shape: LatentShape) -> Schedule | FlowSchedule:
+        """Return the noise schedule for latents of shape (C, h, w)."""
 
-    def few_steps(self, num_steps: int) -> bool:  # noqa: ARG002
-        """Return whether the model was distilled to jump in that few steps."""
+    def few_steps(self, num_steps: int) -> bool:
+        """Return whether the model was distilled to make images in so few steps."""
         return False
 
     def latent_shape(
         self, height: int | None = None, width: int | None = None
-    ) -> Shape:
-        """Return (C, h, w) of one latent, by default of the model's own image size.
+    ) -> LatentShape:
+        """Return (C, h, w) of one latent.
+
+        Args:
+            height: height of the image in pixels; by default the model's own.
+            width: width of the image in pixels; by default the model's own.
 
         Raises:
-            ValueError: when a side does not fit the model.
+            ValueError: a side is not a multiple of what the model can make.
         """
         channels, side, multiple = self.native()
         step = self.factor * multiple
@@ -143,55 +152,70 @@ class TextToImage(ABC):
         self,
         prompts: Sequence[str],
         negative_prompts: Sequence[str],
-        shape: Shape | None = None,
-        scale: float = 1.0,
+        shape: LatentShape | None = None,
+        guidance_scale: float = 1.0,
     ) -> Conditioning:
-        """Return what the network is told, for one batch of generations.
+        """Return the denoiser's inputs for a batch of B generations.
 
-        A prompt beyond a tokenizer's limit is cut, with a warning that quotes what is
-        lost.
+        A warning quotes what a text encoder cuts off a prompt, and names the encoder.
 
         Args:
             prompts: B texts.
-            negative_prompts: B texts.
-            shape: of the latents, by default the model's own.
-            scale: of the guidance, for networks that are told.
+            negative_prompts: B texts, each may be empty.
+            shape: (C, h, w) of one latent; by default the model's own.
+            guidance_scale: scale for networks with `embeds_guidance`.
         """
         for text in dict.fromkeys([*prompts, *negative_prompts]):
-            for tokenizer in self.tokenizers():
-                tail = cut_tail(tokenizer, text)
-                warn_of_cut(text, tail)
-                if tail:
-                    break
+            warn_of_cuts(text, self.text_inputs())
         positive, negative = self.encode_prompts(list(prompts), list(negative_prompts))
+        extra = self.extra_conditioning(shape or self.latent_shape(), guidance_scale)
         more = {
             name: value.to(self.device).expand(len(prompts), *value.shape[1:])
-            for name, value in self.told(shape or self.latent_shape(), scale).items()
+            for name, value in extra.items()
         }
         both = positive | more, negative and negative | more
         return Conditioning(*both).to(self.dtype)
 
-    def tokenizers(self) -> list[Any]:
-        """Return the pipeline's tokenizers, the one that reads most last."""
-        names = ("tokenizer", "tokenizer_2", "tokenizer_3")
-        found = [self.pipeline.components.get(name) for name in names]
-        return [tokenizer for tokenizer in found if tokenizer is not None]
+    def text_inputs(self) -> list[TextInput]:
+        """Return tokenizer and token limit of every text encoder."""
+        parts = self.pipeline.components
+        return [
+            TextInput(name, parts[tokenizer], self.token_limit(name, parts[tokenizer]))
+            for name, tokenizer in ENCODERS.items()
+            if parts.get(name) is not None and parts.get(tokenizer) is not None
+        ]
+
+    def token_limit(self, encoder: str, tokenizer: Any) -> int:
+        """Return how many tokens `encode_prompts` gives a text encoder to read.
+
+        Args:
+            encoder: name of the encoder in the pipeline.
+            tokenizer: the encoder's tokenizer.
+        """
+        return tokenizer.model_max_length
 
     def text_encoders(self) -> list[nn.Module]:
         """Return the pipeline's text encoders."""
-        names = ("text_encoder", "text_encoder_2", "text_encoder_3")
-        found = [self.pipeline.components.get(name) for name in names]
+        found = [self.pipeline.components.get(name) for name in ENCODERS]
         return [encoder for encoder in found if encoder is not None]
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Return latents (N, C, h, w), the posterior's mean, of images (N, 3, H, W)."""
+        """Return latents (N, C, h, w), the mean of the VAE's posterior.
+
+        Args:
+            images: (N, 3, H, W) in [-1, 1].
+        """
         posterior = self.vae.encode(images.to(self.vae.dtype)).latent_dist
         mean = posterior.mean.to(images.dtype)
         return (mean - self._shift) * self._scaling
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Return images (N, 3, H, W), about in [-1, 1], of latents (N, C, h, w)."""
+        """Return images (N, 3, H, W), roughly in [-1, 1] (not clamped).
+
+        Args:
+            latents: (N, C, h, w), denoised.
+        """
         scaled = (latents / self._scaling + self._shift).to(self.vae.dtype)
         return self.vae.decode(scaled, return_dict=False)[0].to(latents.dtype)
 

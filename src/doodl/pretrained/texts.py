@@ -1,28 +1,73 @@
-"""What a tokenizer reads of a text, and what it cuts off."""
+"""Texts: how much of a prompt each text encoder reads, and what it cuts off."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 
-def cut_tail(tokenizer: Any, text: str, limit: int | None = None) -> str:
-    """Return the words that a tokenizer's limit cuts off the end, or nothing."""
-    limit = limit or tokenizer.model_max_length
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tokens = tokenizer.encode(text)
-    special = 2 if hasattr(tokenizer, "bos_token_id") else 0
-    kept = limit - 2
-    inner = tokens[1:-1] if special else tokens
-    return tokenizer.decode(inner[kept:]).strip() if len(inner) > kept else ""
+@dataclass(frozen=True)
+class TextInput:
+    """The input of one text encoder.
+
+    Args:
+        encoder: name of the encoder in the pipeline, as `text_encoder_2`.
+        tokenizer: the encoder's tokenizer, of transformers.
+        limit: number of tokens that the encoder reads, special tokens included.
+    """
+
+    encoder: str
+    tokenizer: Any
+    limit: int
 
 
-def warn_of_cut(text: str, tail: str) -> None:
-    """Warn that the end of a prompt is not read."""
-    if tail:
-        warnings.warn(
-            f"The prompt '{text}' is longer than the tokenizer allows: "
-            f"'{tail}' is not read.",
-            stacklevel=2,
-        )
+def cut_tail(tokenizer: Any, text: str, limit: int) -> str:
+    """Return the end of a text that does not fit into `limit` tokens, or `""`.
+
+    Args:
+        tokenizer: of transformers, or open_clip's `SimpleTokenizer`.
+        text: a prompt.
+        limit: number of tokens that are read, special tokens included.
+    """
+    if hasattr(tokenizer, "num_special_tokens_to_add"):
+        special = tokenizer.num_special_tokens_to_add()
+        # Not verbose: transformers would log that the text is too long for the model.
+        tokens = tokenizer.encode(text, add_special_tokens=False, verbose=False)
+    else:  # open_clip's own: it encodes without its begin and end tokens
+        special, tokens = 2, tokenizer.encode(text)
+    kept = limit - special
+    return tokenizer.decode(tokens[kept:]).strip() if len(tokens) > kept else ""
+
+
+def warn_of_cuts(text: str, inputs: Sequence[TextInput]) -> None:
+    """Warn which text encoders cut a prompt, what each cuts, and which read all of it.
+
+    Args:
+        text: a prompt.
+        inputs: inputs of all text encoders of a model.
+    """
+    cuts: dict[tuple[int, str], list[str]] = {}
+    complete = []
+    for part in inputs:
+        tail = cut_tail(part.tokenizer, text, part.limit)
+        if tail:
+            cuts.setdefault((part.limit, tail), []).append(part.encoder)
+        else:
+            complete.append(part.encoder)
+    if not cuts:
+        return
+    lost = "; ".join(
+        f"{' and '.join(names)} ({limit} tokens) cut{'s' * (len(names) == 1)} '{tail}'"
+        for (limit, tail), names in cuts.items()
+    )
+    read = ""
+    if complete:
+        verb = "reads" if len(complete) == 1 else "read"
+        read = f"; {' and '.join(complete)} {verb} all of it"
+    which = "some of the text encoders" if complete else "the text encoders"
+    warnings.warn(
+        f"The prompt '{text}' is longer than {which} read: {lost}{read}.",
+        stacklevel=2,
+    )

@@ -10,7 +10,13 @@ from torch import Tensor
 
 from doodl.generation import Generation
 from doodl.guides import Aesthetic
-from doodl.pretrained import SHAPES, TextToImage, load_clip, load_timm
+from doodl.pretrained import (
+    SHAPES,
+    TextToImage,
+    load_clip,
+    load_text_to_image,
+    load_timm,
+)
 from doodl.shapes import aesthetic, autoencoder, classifier, contrastive, fine
 from doodl.shapes.judge import AttributeJudge
 from doodl.shapes.scenes import NAMED, Scenes, draw_scenes
@@ -37,7 +43,7 @@ def evaluate(count: int = 128, guidance_scale: float = 5.0) -> dict[str, float]:
         count: captions of each kind that are drawn with 50 steps of DDIM.
         guidance_scale: of those samples.
     """
-    model = TextToImage.load("shapes")
+    model = load_text_to_image("shapes")
     figures = {"vae_psnr_db": autoencoder.reconstruction_psnr(model.vae), **frozen()}
     for name, pairs, held_out in (
         ("ddim50_single_object", 0.0, "without"),

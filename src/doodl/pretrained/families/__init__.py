@@ -1,0 +1,24 @@
+"""Families of text-to-image models, by the diffusers pipeline that loads them."""
+
+from doodl.pretrained.families.flux import Flux
+from doodl.pretrained.families.stable_diffusion import StableDiffusion
+from doodl.pretrained.families.stable_diffusion_3 import StableDiffusion3
+from doodl.pretrained.families.stable_diffusion_xl import StableDiffusionXL
+from doodl.pretrained.text_to_image import TextToImage
+
+FAMILIES: dict[str, type[TextToImage]] = {
+    "StableDiffusionPipeline": StableDiffusion,
+    "LatentConsistencyModelPipeline": StableDiffusion,
+    "StableDiffusionXLPipeline": StableDiffusionXL,
+    "StableDiffusion3Pipeline": StableDiffusion3,
+    "FluxPipeline": Flux,
+}
+"""The family of each supported pipeline class of diffusers."""
+
+__all__ = [
+    "FAMILIES",
+    "Flux",
+    "StableDiffusion",
+    "StableDiffusion3",
+    "StableDiffusionXL",
+]
