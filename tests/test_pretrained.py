@@ -238,8 +238,8 @@ def test_the_prediction_is_the_unets(model, generator):
 def test_the_original_is_diffusers_own_ddim_picture(fit, model):
     module = fit(["a ring"], seeds=[7], num_steps=5, mixing=1.0, stage="predict")
     draw = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(7))
-    module.begin(module.trajectory.generations)
-    module.record_ddim(draw[None], update=0)
+    batch = module.renderer.prepare(module.trajectory.generations)
+    ours = module.renderer.render_ddim(draw[None], batch, update=0)
     pipeline = model.pipeline
     pipeline.set_progress_bar_config(disable=True)
     theirs = pipeline(
@@ -249,7 +249,7 @@ def test_the_original_is_diffusers_own_ddim_picture(fit, model):
         generator=torch.Generator().manual_seed(7),
         output_type="pt",
     ).images
-    torch.testing.assert_close(module.rendering.pixels, theirs, rtol=0, atol=1e-4)
+    torch.testing.assert_close(ours.pixels, theirs, rtol=0, atol=1e-4)
 
 
 # Other networks
