@@ -86,7 +86,7 @@ class IndependentRanks(DDPStrategy):
         return self.cluster_environment.main_address, self.cluster_environment.main_port
 
     def _hosts(self) -> bool:
-        """Return whether this process hosts the store; under torchrun, its agent does."""
+        """Return whether this process hosts the store; torchrun has its own."""
         agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
         return self.global_rank == 0 and not agent
 
