@@ -135,5 +135,6 @@ def test_a_file_is_parsed_once_until_it_changes(tmp_path, monkeypatch):
 
 
 def test_without_generations_there_are_no_tables(tmp_path):
-    Archive(tmp_path).tables.write()
+    for folder in (tmp_path, tmp_path / "missing"):
+        Archive(folder).tables.write()
     assert not list(tmp_path.iterdir())

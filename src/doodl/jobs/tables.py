@@ -106,6 +106,8 @@ class Tables:
 
     def _scan(self) -> list[tuple[str, int]]:
         """Return the sorted names of all finished generations, and `Entry.changed`."""
+        if not self.folder.is_dir():
+            return []
         with os.scandir(self.folder) as found:
             names = sorted(entry.name for entry in found if entry.is_dir())
         times = [(name, self._changed(name)) for name in names]
