@@ -14,7 +14,7 @@ from doodl.execution import Execution
 from doodl.guides import cutouts
 from doodl.guides.clip import spherical_distance
 from doodl.images import to_pixels
-from doodl.one_by_one import one_by_one
+from doodl.execution import picture_by_picture
 from doodl.pretrained import load_clip, load_text_to_image
 from doodl.sampling.adjoints import Adjoint
 from doodl.sampling.denoiser import Conditioning, GuidedDenoiser
@@ -191,7 +191,7 @@ class Workload:
         index = torch.arange(len(latents))
         inputs = latents, index
         if Execution().apart(latents.device, 64 * rows * columns):
-            return one_by_one(self.distances, *inputs)[0]
+            return picture_by_picture(self.distances, *inputs)[0]
         return self.distances(*inputs)[0]
 
     def distances(self, latents: Tensor, index: Tensor) -> tuple[Tensor]:

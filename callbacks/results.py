@@ -21,10 +21,11 @@ from doodl import __version__, images
 from doodl.callbacks.base import GenerationCallback
 from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
-from doodl.jobs.archive import TIMING, Archive
+from doodl.jobs.archive import Archive
 from doodl.jobs.data import PromptsAndSeeds
 from doodl.jobs.identity import identity
-from doodl.jobs.report import table
+from doodl.jobs.report import scores_table
+from doodl.jobs.tables import TIMING
 from doodl.trajectory import Rendering, Trajectory
 
 MOST = 64
@@ -151,7 +152,7 @@ class Results(GenerationCallback):
             row = summary(trajectory, i, self.status)
             self.archive.save(generation, files, row)
         self.archive.drop_state(trajectory.generations)
-        self.archive.write_tables()
+        self.archive.tables.refresh()
 
     # After the work -----------------------------------------------------------------
 
@@ -172,11 +173,19 @@ class Results(GenerationCallback):
             self.report()
 
     @override
+    def teardown(
+        self, trainer: Trainer, pl_module: GuidedGeneration, stage: str
+    ) -> None:
+        self.archive.tables.write()
+
+    @override
     def on_exception(
         self, trainer: Trainer, pl_module: GuidedGeneration, exception: BaseException
     ) -> None:
         with contextlib.suppress(OSError):  # a full disk may be the exception
             self._save_state()
+            if self.generations:  # the folder has been accepted
+                self.archive.tables.write()
         if isinstance(exception, KeyboardInterrupt | SIGTERMException):
             Console().print("Stopped and saved: the same command goes on from here.")
 
@@ -220,7 +229,7 @@ class Results(GenerationCallback):
         """Print the rows of this job and where the files are."""
         console, rows = Console(), self.rows()
         if rows:
-            console.print(table(rows[:MOST]))
+            console.print(scores_table(rows[:MOST]))
         if len(rows) > MOST:
             console.out(f"and {len(rows) - MOST} more", highlight=False)
         missing = len(self.generations) - len(rows)

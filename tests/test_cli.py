@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import yaml
@@ -191,7 +192,7 @@ def test_the_help_explains_settings(capsys):
         (["fit", "--data.seeds", "[]"], "at least one seed"),
         (["fit", "--data.prompts", "nowhere.csv"], "nowhere.csv; there is none"),
         (["fit", "--data.seeds", "3-1"], "range such as '0-99', .* received '3-1'"),
-        (["fit", "--trainer.strategy", "ddp"], "strategy IndependentRanks.*ddp"),
+        (["fit", "--trainer.strategy", "ddp"], "independent.*received ddp"),
         (["fit", "--data.batch_size", "0"], "batch_size of at least 1, received 0"),
         (["fit", "--model.num_steps", "0"], "between 1 and 1000, received 0"),
         (["fit", "--model.num_steps", "1001"], "between 1 and 1000, received 1001"),
@@ -392,6 +393,39 @@ def test_a_wide_gap_is_one_sentence(empty, capsys, monkeypatch):
     err = capsys.readouterr().err
     said = [line for line in err.splitlines() if line.startswith("doodl: The two")]
     assert len(said) == 1
+
+
+def test_the_first_run_prints_its_own_lines_only(empty):
+    prompt = "a green heart above a red ring"
+    arguments = ["--data.prompts", f"['{prompt}']", "--data.seeds", "[0]"]
+    done = subprocess.run(
+        [sys.executable, "-m", "doodl", "fit", *TINY, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    for line in done.stderr.splitlines():
+        assert line.startswith("doodl: ")
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    progress = [line for line in lines if re.search(r"\d(it/s|s/it)|\?it/s", line)]
+    header, row, *paths = lines[len(progress) :]
+    assert lines[: len(progress)] == progress
+    assert header.split() == ["prompt", "seed", "guide", "judge", "verdict"]
+    assert row.startswith(prompt)
+    assert [path.partition(":")[0] for path in paths] == [
+        "Pictures and manifest.csv",
+        "Curves",
+    ]
+
+
+def test_the_package_depends_on_what_diffusers_asks_for():
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
+    pyproject = Path(__file__).parents[1] / "pyproject.toml"
+    asked = tomllib.loads(pyproject.read_text())["project"]["dependencies"]
+    # Without accelerate, diffusers advises to install it at every start.
+    assert any(name.startswith("accelerate") for name in asked)
 
 
 def test_the_installed_command_refuses_as_it_does_here(empty):

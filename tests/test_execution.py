@@ -1,11 +1,13 @@
 """How networks are run changes no image by more than round-off."""
 
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 
-from doodl.execution import LARGE, Execution
+from doodl.execution import LARGE, Execution, picture_by_picture
 from doodl.guided_generation import GuidedGeneration
 from doodl.guides import Symmetry
 from doodl.pretrained import load_text_to_image
@@ -114,31 +116,150 @@ def test_a_compiled_network_is_compiled_once_whatever_the_step(own, model):
     torch.testing.assert_close(first, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_compiling_reaches_the_unet_and_the_decoder():
-    compiled = []
-    part = lambda name: SimpleNamespace(compile=lambda: compiled.append(name))  # noqa: E731
-    model = SimpleNamespace(
-        denoiser=part("unet"), vae=SimpleNamespace(decoder=part("vae"))
+@pytest.mark.parametrize("asked", [True, False])
+def test_compiling_reaches_the_unet_and_the_decoder(own, z, monkeypatch, asked):
+    ran = []
+
+    def compile(function, **options):
+        def compiled(*args, **keys):
+            ran.append(function.__self__)
+            return function(*args, **keys)
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", compile)
+    Execution(compile=asked).prepare(own)
+    predict(own, z)
+    own.decode(z)
+    assert ran == ([own.denoiser, own.vae.decoder] if asked else [])
+
+
+class Placed(torch.nn.Module):
+    """A network that remembers to which device it was moved."""
+
+    def __init__(self, device):
+        super().__init__()
+        self.device = torch.device(device)
+
+    def to(self, device):
+        self.device = torch.device(device)
+        return self
+
+
+@pytest.fixture
+def placed():
+    """A model on a device other than main memory, with two text encoders on it."""
+    encoders = [Placed("meta"), Placed("meta")]
+    return SimpleNamespace(
+        denoiser=Placed("meta"),
+        vae=SimpleNamespace(decoder=Placed("meta")),
+        device=torch.device("meta"),
+        text_encoders=lambda: encoders,
     )
-    Execution(compile=True).prepare(model)
-    assert compiled == ["unet", "vae"]
 
 
-def test_offloaded_text_encoders_are_there_when_prompts_are_read(
-    fit, model, monkeypatch
-):
-    moves, (encoder,) = [], model.text_encoders()
-    monkeypatch.setattr(encoder, "to", lambda device: moves.append(str(device)))
-    conditioning = model.conditioning
+def places(model):
+    return {encoder.device.type for encoder in model.text_encoders()}
+
+
+@pytest.mark.parametrize(("offload", "place"), [(True, "cpu"), (False, "meta")])
+def test_offloaded_text_encoders_are_on_the_device_only_to_read(placed, offload, place):
+    execution = Execution(offload=offload)
+    execution.prepare(placed)
+    assert places(placed) == {place}
+    with execution.reading(placed):
+        assert places(placed) == {"meta"}
+    assert places(placed) == {place}
+
+
+def test_text_encoders_are_offloaded_after_an_error_too(placed):
+    with pytest.raises(KeyError), Execution(offload=True).reading(placed):
+        raise KeyError
+    assert places(placed) == {"cpu"}
+
+
+def test_prompts_are_read_where_the_text_encoders_are(fit, model, monkeypatch):
+    reading, conditioning, inside = Execution.reading, model.conditioning, []
+
+    @contextmanager
+    def noted(self, model):
+        with reading(self, model):
+            inside.append(True)
+            yield
+            inside.pop()
 
     def read(*args):
-        moves.append("read")
+        assert inside
         return conditioning(*args)
 
-    monkeypatch.setattr(model, "conditioning", read)
     same = fit(["a red circle"]).latents.detach().clone()
-    assert moves == ["read"]
-    moves.clear()
+    monkeypatch.setattr(Execution, "reading", noted)
+    monkeypatch.setattr(model, "conditioning", read)
     found = fit(["a red circle"], execution=Execution(offload=True)).latents
-    assert moves == ["cpu", str(model.device), "read", "cpu"]
     assert torch.equal(found, same)
+
+
+# One picture at a time
+
+
+class Wide:
+    """A function with a large activation, which counts how many are alive."""
+
+    def __init__(self):
+        self.activations, self.calls, self.most = [], 0, 0
+
+    def __call__(self, z, scale):
+        hidden = (z * scale).repeat(1, 100).sin()
+        self.activations.append(StorageWeakRef(hidden.untyped_storage()))
+        self.calls += 1
+        alive = sum(not storage.expired() for storage in self.activations)
+        self.most = max(self.most, alive)
+        return hidden.square().sum(dim=1), hidden[:, :2].detach().clone()
+
+
+@pytest.fixture
+def wide_inputs(generator):
+    z = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    return z.requires_grad_(), torch.arange(1.0, 6.0)[:, None]
+
+
+def test_the_result_and_the_gradient_are_those_of_all_at_once(wide_inputs):
+    together, apart = Wide()(*wide_inputs), picture_by_picture(Wide(), *wide_inputs)
+    torch.testing.assert_close(apart, together)
+    assert not apart[1].requires_grad
+    together, apart = together[0], apart[0]
+    weights = torch.arange(5.0, dtype=torch.float64)
+    found, expected = (
+        torch.autograd.grad((result * weights).sum(), wide_inputs[0])
+        for result in (apart, together)
+    )
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_activations_of_one_input_are_alive_at_a_time(wide_inputs):
+    apart, kept = Wide(), Wide()
+    picture_by_picture(apart, *wide_inputs)[0].sum().backward()
+    assert (apart.most, apart.calls) == (1, 5)
+    graphs = [kept(z[None], s[None])[0] for z, s in zip(*wide_inputs, strict=True)]
+    assert kept.most == len(graphs) == 5
+
+
+def test_forward_keeps_the_gradient_only(wide_inputs):
+    found, _ = picture_by_picture(Wide(), *wide_inputs)
+    kept = found.grad_fn.saved_tensors
+    assert [tensor.shape for tensor in kept] == [wide_inputs[0].shape]
+
+
+def test_the_gradient_cannot_be_differentiated_again(wide_inputs):
+    loss = picture_by_picture(Wide(), *wide_inputs)[0].square().sum()
+    (gradient,) = torch.autograd.grad(loss, wide_inputs[0], create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+def test_without_a_gradient_each_input_is_seen_once(wide_inputs):
+    wide = Wide()
+    with torch.no_grad():
+        found = picture_by_picture(wide, *wide_inputs)
+    assert wide.calls == 5
+    torch.testing.assert_close(found, Wide()(*wide_inputs))

@@ -7,10 +7,8 @@ import os
 import re
 import signal
 import sys
-import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from lightning import Trainer
@@ -25,6 +23,7 @@ from doodl.callbacks import EarlyStopping, ImageLogger, Multicrop, Progress, Res
 from doodl.configuration import CONFIGS, default_configs, packaged
 from doodl.guided_generation import GuidedGeneration
 from doodl.jobs.data import PromptsAndSeeds
+from doodl.jobs.signals import requeue_as_stop
 from doodl.jobs.strategy import independent
 from doodl.precision import NetworkPrecision
 
@@ -139,21 +138,6 @@ def main(args: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None
     end(cli.trainer)
-
-
-@contextmanager
-def requeue_as_stop() -> Iterator[None]:
-    """Let SLURM's warning before the time limit, SIGUSR1, be what SIGTERM is."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(
-        signal.SIGUSR1, lambda *_: os.kill(os.getpid(), signal.SIGTERM)
-    )
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGUSR1, before)
 
 
 def end(trainer: Trainer) -> None:

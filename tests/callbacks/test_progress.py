@@ -21,5 +21,16 @@ def test_it_counts_generations_and_shows_scores(fit, capsys):
     assert "v_num" not in shown
 
 
-def test_it_also_shows_sampling(fit):
-    fit(stage="predict", callbacks=[Progress()], trainer={"enable_progress_bar": True})
+def test_it_counts_the_batches_that_are_sampled(fit, capsys):
+    bar = {"enable_progress_bar": True}
+    fit(
+        ["a"],
+        range(3),
+        batch_size=2,
+        stage="predict",
+        callbacks=[Progress()],
+        trainer=bar,
+    )
+    shown = "".join(capsys.readouterr())
+    for part in ("Predicting", "1/2", "2/2"):
+        assert part in shown

@@ -17,6 +17,7 @@ from doodl.jobs.strategy import IndependentRanks, refuse_stock_strategies
 from processes import TIMEOUT, end, start
 
 SCRIPT = Path(__file__).parent / "uneven_ranks.py"
+PLAIN = Path(__file__).parent / "plain_script.py"
 PYTHON = [sys.executable, "-W", "ignore"]
 
 
@@ -67,6 +68,24 @@ def test_two_processes_make_what_one_makes_and_the_first_does_not_wait(tmp_path)
     assert code == 0, output
     assert items(tmp_path) == expected()
     assert {p.name for p in tmp_path.glob("*-of-*")} == {"rank-0-of-2", "rank-1-of-2"}
+
+
+def test_a_plain_script_deals_its_work_to_two_processes(world, tmp_path):
+    options = [world / "pipeline", tmp_path, "--strategy", "independent"]
+    code, output = end(start([*PYTHON, PLAIN, *options]))
+    assert code == 0, output
+    made = [(tmp_path / f"rank-{rank}.txt").read_text().split() for rank in range(2)]
+    assert all(made)
+    assert len(set(made[0] + made[1])) == len(made[0] + made[1]) == 5
+
+
+def test_a_plain_script_that_names_no_strategy_is_refused(world, tmp_path):
+    code, output = end(start([*PYTHON, PLAIN, world / "pipeline", tmp_path]))
+    assert code == 1, output
+    (said, *_) = [line for line in output.splitlines() if "ValueError: " in line]
+    assert "received DDPStrategy" in said
+    assert 'write Trainer(..., strategy="independent")' in said
+    assert not list(tmp_path.glob("rank-*"))
 
 
 @pytest.mark.slow
@@ -198,7 +217,8 @@ def test_a_sharded_strategy_is_refused():
 
 
 @pytest.mark.parametrize(
-    "strategy", ["auto", IndependentRanks(), SingleDeviceStrategy("cpu")]
+    "strategy",
+    ["auto", "independent", IndependentRanks(), SingleDeviceStrategy("cpu")],
 )
 def test_other_strategies_are_not_refused(strategy):
     refuse_stock_strategies(strategy)

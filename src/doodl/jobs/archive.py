@@ -1,12 +1,11 @@
-"""What is kept on the disk: finished generations, and how far begun ones have come.
+"""The results folder: finished generations, and the state of begun batches.
 
-Every file is written under another name and moved into place, so that none is ever half
-there, and every process builds the same tables from the folders that it finds.
+Every file is written under a temporary name and moved into place, so that a process may
+be killed at any moment and leaves no incomplete file behind.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -21,35 +20,17 @@ import torch
 
 from doodl.files import write
 from doodl.generation import Generation
-
-COLUMNS = (
-    "id",
-    "prompt",
-    "seed",
-    "status",
-    "updates",
-    "guide_first",
-    "guide_best",
-    "judge_first",
-    "judge_best",
-    "verdict_first",
-    "verdict_best",
-    "selector",
-    "folder",
-    "reason",
-)
-"""Of `manifest.csv`."""
-
-TIMING = "timing.json"
-SUMMARY = "summary.json"
-"""Written last into a generation's folder: where it is, the folder is complete."""
+from doodl.jobs.tables import SUMMARY, Tables
 
 
 class Archive:
-    """A results folder: one folder a generation, `manifest.csv`, and `.state`.
+    """A results folder: one folder a generation, the tables, and `.state`.
 
     Args:
-        folder: made by `open` if it is missing.
+        folder: its path; `open` creates it if it is missing.
+
+    Attributes:
+        tables: `manifest.csv` and `timings.csv`.
 
     Raises:
         ValueError: the path, or one above it, is a file.
@@ -57,7 +38,7 @@ class Archive:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._known: dict[Path, tuple[int | None, dict[str, Any] | None]] = {}
+        self.tables = Tables(self.folder)
         for path in (self.folder, *self.folder.parents):
             if path.exists() and not path.is_dir():
                 raise ValueError(
@@ -66,13 +47,13 @@ class Archive:
                 )
 
     def open(self, settings: Mapping[str, Any]) -> None:
-        """Make the folder, and refuse it if its images were made in another way.
+        """Create the folder, or refuse one whose images were made with other settings.
 
         Args:
-            settings: all that changes an image, as JSON can hold it.
+            settings: every setting that changes an image, as JSON can store it.
 
         Raises:
-            ValueError: it cannot be written to, or holds other settings.
+            ValueError: the folder cannot be written to, or has other settings.
         """
         path = self.folder / "settings.json"
         with self._writing():
@@ -82,10 +63,10 @@ class Archive:
         self.check(settings)
 
     def check(self, settings: Mapping[str, Any]) -> None:
-        """Refuse what `open` would, and leave nothing behind.
+        """Refuse the folders that `open` refuses, and create nothing.
 
         Raises:
-            ValueError: likewise.
+            ValueError: the folder cannot be written to, or has other settings.
         """
         made = [p for p in (self.folder, *self.folder.parents) if not p.exists()]
         with self._writing():
@@ -112,7 +93,7 @@ class Archive:
             )
 
     def _begun(self) -> bool:
-        """Return whether there is anything that was made with the folder's settings."""
+        """Return whether the folder has results, which bind it to its settings."""
         made = (self.folder.glob(f"*/{SUMMARY}"), self.folder.glob(".state/*.pt"))
         return any(True for paths in made for _ in paths)
 
@@ -126,20 +107,20 @@ class Archive:
             ) from error
 
     def digest(self) -> str:
-        """Return eight characters that stand for the settings."""
+        """Return a hash of the settings, eight characters long."""
         content = (self.folder / "settings.json").read_bytes()
         return hashlib.blake2b(content, digest_size=4).hexdigest()
 
     # Finished generations ---------------------------------------------------------
 
     def row(self, generation: Generation) -> dict[str, Any] | None:
-        """Return a generation's row of the manifest, if it is there."""
-        return self._read(self.folder / generation.id / SUMMARY)
+        """Return a generation's row of the manifest, or None if it is not finished."""
+        return self.tables.row(generation.id)
 
     def remaining(self, batch: Sequence[Generation]) -> list[Generation]:
-        """Return those of a batch that still have to be made.
+        """Return the generations of a batch that still have to be made.
 
-        A batch that was begun is ended as it was begun: its images are bit for bit
+        A batch that was begun stays whole, so that its images are bit-identical to
         those of an undisturbed run. A failed generation is tried again.
         """
         if self._state(batch).is_file():
@@ -157,46 +138,17 @@ class Archive:
         files: Mapping[str, bytes],
         row: Mapping[str, Any],
     ) -> None:
-        """Write a generation's files, and its row last."""
+        """Write a generation's files, and last its row as the summary."""
         folder = self.folder / generation.id
         folder.mkdir(exist_ok=True)
         for name, content in files.items():
             write(folder / name, content)
         write(folder / SUMMARY, json.dumps(row, indent=2).encode())
 
-    def write_tables(self) -> None:
-        """Build `manifest.csv` and `timings.csv` from the folders.
-
-        Other processes do the same at any time; whoever writes last looks once more,
-        so that the last table has every row.
-        """
-        written: list[Path] = []
-        while (found := sorted(self.folder.glob(f"*/{SUMMARY}"))) != written:
-            read = ((self._read(p), self._read(p.parent / TIMING)) for p in found)
-            rows = [row | (timing or {}) for row, timing in read if row is not None]
-            write(self.folder / "manifest.csv", _table(rows, COLUMNS))
-            write(self.folder / "timings.csv", _table(rows, ("id", "seconds")))
-            written = found
-
-    def _read(self, path: Path) -> dict[str, Any] | None:
-        """Return what a file of the archive says; it is read again if it changes.
-
-        One that is not there, or broken, says nothing: its generation is made again.
-        """
-        try:
-            changed = path.stat().st_mtime_ns
-            known, content = self._known.get(path, (None, None))
-            if known != changed:
-                content = json.loads(path.read_text())
-                self._known[path] = changed, content
-        except (OSError, ValueError):
-            return None
-        return content
-
     # Begun batches ----------------------------------------------------------------
 
     def save_state(self, batch: Sequence[Generation], state: Mapping[str, Any]) -> None:
-        """Keep how far a batch has come."""
+        """Write the state from which a batch can continue."""
         buffer = io.BytesIO()
         torch.save(state, buffer)
         path = self._state(batch)
@@ -204,13 +156,13 @@ class Archive:
         write(path, buffer.getvalue())
 
     def load_state(self, batch: Sequence[Generation]) -> dict[str, Any] | None:
-        """Return how far a batch has come, if it was begun."""
+        """Return the saved state of a batch, or None if there is none to read."""
         path = self._state(batch)
         if not path.is_file():
             return None
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
-        except Exception:  # whatever torch raises of a file that is broken
+        except Exception:  # torch raises many kinds for a broken file
             warnings.warn(
                 f"Could not read the state '{path}'; its generations begin again.",
                 stacklevel=2,
@@ -218,7 +170,7 @@ class Archive:
             return None
 
     def drop_state(self, batch: Sequence[Generation]) -> None:
-        """Forget a batch's state, for it is finished."""
+        """Remove the state of a finished batch."""
         self._state(batch).unlink(missing_ok=True)
 
     def _state(self, batch: Sequence[Generation]) -> Path:
@@ -236,11 +188,3 @@ def differences(there: Any, here: Any, key: str = "") -> list[str]:
             found += differences(there.get(name), here.get(name), inner)
         return found
     return [] if there == here else [f"{key} was {there}, is {here}"]
-
-
-def _table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()

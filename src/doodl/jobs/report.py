@@ -1,4 +1,4 @@
-"""The table of scores that a job ends with."""
+"""The table of scores that a job prints at its end."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from rich.markup import escape
 from rich.table import Table
 
 
-def table(rows: list[dict[str, Any]]) -> Table:
-    """Return a table of first and best scores, one row a generation."""
-    lines = Table(box=None, header_style="bold")
+def scores_table(rows: list[dict[str, Any]]) -> Table:
+    """Return a table of first and best scores, one row a generation.
+
+    Args:
+        rows: rows of the manifest.
+    """
+    table = Table(box=None, header_style="bold")
     for name in ("prompt", "seed", "guide", "judge", "verdict"):
-        lines.add_column(name, justify="left" if name == "prompt" else "right")
+        table.add_column(name, justify="left" if name == "prompt" else "right")
     for row in rows:
-        lines.add_row(
+        table.add_row(
             escape(row["prompt"]),
             str(row["seed"]),
             _change(row["guide_first"], row["guide_best"]),
@@ -23,7 +27,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
             if row["status"] == "failed"
             else _change(row["verdict_first"], row["verdict_best"]),
         )
-    return lines
+    return table
 
 
 def _change(first: float | bool | None, best: float | bool | None) -> str:

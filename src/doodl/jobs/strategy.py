@@ -1,10 +1,11 @@
 """Independent ranks: processes that share a list of work and nothing else.
 
-Every process optimises its own generations, so there is nothing to agree on.
-Lightning's own strategies would still make them agree: DDP broadcasts rank 0's
-parameters to all, averages gradients (here of different prompts), and lets a process
-that is done wait for one that is not. `IndependentRanks` takes from DDP who is who, and
-leaves the rest.
+Every process optimises its own generations, so processes need not communicate.
+Lightning's own strategies would couple them: DDP broadcasts rank 0's parameters to all,
+averages gradients (here of different prompts), and makes a process that has finished
+wait for the others. `IndependentRanks` reuses DDP's rank and device assignment; all
+communication is disabled. Importing this module registers it with Lightning, so that
+`Trainer(devices=2, strategy="independent")` selects it.
 """
 
 from __future__ import annotations
@@ -32,27 +33,30 @@ from doodl.jobs.launcher import IndependentLauncher
 
 T = TypeVar("T")
 
+NAME = "independent"
+"""The name under which Lightning's `StrategyRegistry` knows `IndependentRanks`."""
+
 
 class IndependentRanks(DDPStrategy):
-    """Gives every process its rank and device, and lets it go.
+    """Gives every process its rank and device, and lets it work alone.
 
-    No process group is made. Without one nothing waits: the module is not wrapped, a
-    broadcast returns what it is given, a reduction what it is given, a barrier at once.
-    (With a group, Lightning's training loop would broadcast a flag at every batch and
-    so hold all ranks to the pace of the slowest.)
+    No process group is created, so no process ever waits for another: the module is
+    not wrapped, broadcasts and reductions return their argument, and a barrier returns
+    at once. (With a group, Lightning's training loop would broadcast a flag at every
+    batch and so hold all ranks to the pace of the slowest.)
 
     Ranks come from Lightning's cluster environments: `Trainer(devices=N)` starts the
     command again N - 1 times, torchrun and SLURM start the processes themselves.
 
-    A rank that fails takes no other with it; `fit` of the first rank of a machine
-    returns when the ranks it started have ended, and raises if one of them failed.
+    A failing rank does not stop the others. In the first rank of a machine, `fit`
+    returns once the ranks that it started have ended, and raises if one of them failed.
 
-    Lightning's own requeueing under SLURM is switched off: it saves rank 0's module
-    and restores it in every rank.
+    Lightning's own requeueing under SLURM is switched off, because it would save rank
+    0's module and restore it in every rank.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # DDP's options would have no effect
 
     @override
     def _configure_launcher(self) -> None:
@@ -65,13 +69,13 @@ class IndependentRanks(DDPStrategy):
 
     @override
     def setup_distributed(self) -> None:
-        """Set the ranks; DDP would now meet the others in a process group."""
+        """Set the ranks; DDP would also join a process group here."""
         self.set_world_ranks()
         if self.world_size > 1 and self._hosts():
-            open_store(*self._address(), True)  # others may be here before us
+            open_store(*self._address(), True)  # others may already connect
 
     def count(self) -> Count:
-        """Return the numbers that all ranks of this job share."""
+        """Return the counter that all ranks of this job draw from."""
         if self.world_size == 1:
             return count_alone()
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
@@ -82,7 +86,7 @@ class IndependentRanks(DDPStrategy):
         return self.cluster_environment.main_address, self.cluster_environment.main_port
 
     def _hosts(self) -> bool:
-        """Return whether this process hosts the store; torchrun's agent has one."""
+        """Return whether this process hosts the store; torchrun has its own."""
         agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
         return self.global_rank == 0 and not agent
 
@@ -114,25 +118,31 @@ class IndependentRanks(DDPStrategy):
 
     @override
     def broadcast(self, obj: T, src: int = 0) -> T:  # type: ignore[override]
-        """Return what this rank has."""
+        """Return the object of this rank."""
         return obj
 
     @override
     def reduce(self, tensor: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return what this rank has."""
+        """Return the value of this rank."""
         return tensor
 
     @override
     def all_gather(
         self, tensor: Tensor, group: Any | None = None, sync_grads: bool = False
     ) -> Tensor:
-        """Return what this rank has, as with one process."""
+        """Return the tensor of this rank, as with one process."""
         return tensor
 
     @override
     def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
-        """Return this rank's decision; the base class counts votes of the world."""
+        """Return this rank's decision; the base class would ask every rank."""
         return decision
+
+
+if NAME not in StrategyRegistry:
+    StrategyRegistry.register(
+        NAME, IndependentRanks, description="Processes that do not communicate"
+    )
 
 
 def independent(
@@ -141,13 +151,13 @@ def independent(
     num_nodes: int = 1,
     strategy: Any = "auto",
 ) -> dict[str, Any]:
-    """Return the trainer's settings for as many independent ranks as are asked for.
+    """Return the trainer's settings for the requested number of independent ranks.
 
-    With `devices` "auto", torchrun's or SLURM's number of processes counts; one process
-    keeps Lightning's own strategy.
+    With `devices` "auto", the number of processes comes from torchrun or SLURM. A
+    single process keeps Lightning's own strategy.
 
     Raises:
-        ValueError: another strategy for several processes is asked for.
+        ValueError: `strategy` is another one for several processes.
     """
     refuse_stock_strategies(strategy)
     if devices == "auto" and (counts := launched()):
@@ -161,7 +171,7 @@ def independent(
 
 
 def launched() -> tuple[int, int] | None:
-    """Return the processes a machine, and the machines, that a launcher has started."""
+    """Return torchrun's or SLURM's number of processes per machine, and of machines."""
     if TorchElasticEnvironment.detect():
         local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         return local, int(os.environ["WORLD_SIZE"]) // local
@@ -172,10 +182,10 @@ def launched() -> tuple[int, int] | None:
 
 
 def refuse_stock_strategies(strategy: Strategy | str) -> None:
-    """Refuse strategies that make processes agree on parameters and gradients.
+    """Refuse strategies that synchronise parameters and gradients of the processes.
 
     Args:
-        strategy: a trainer's, or the name it is asked for by.
+        strategy: a trainer's strategy, or the name of one.
 
     Raises:
         ValueError: it is DDP, FSDP, DeepSpeed or another of Lightning's parallel ones.
@@ -186,13 +196,14 @@ def refuse_stock_strategies(strategy: Strategy | str) -> None:
     if issubclass(kind, ParallelStrategy) and not issubclass(kind, IndependentRanks):
         name = strategy if isinstance(strategy, str) else kind.__name__
         raise ValueError(
-            f"Expected the strategy IndependentRanks, received {name}, which would "
-            "give every process the parameters of rank 0 and average gradients over "
-            "different prompts; leave trainer.strategy out."
+            f'Expected strategy="{NAME}", received {name}, which would give every '
+            "process the parameters of rank 0 and average gradients over different "
+            f'prompts; write Trainer(..., strategy="{NAME}"), or leave '
+            "--trainer.strategy out on the command line."
         )
 
 
 def _registered(name: str) -> type:
-    """Return the class that Lightning knows by a name, if it knows one."""
+    """Return the class that is registered with Lightning by this name, or `object`."""
     entry: dict[str, Any] = dict(StrategyRegistry).get(name, {})
     return entry.get("strategy", object)
