@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from doodl import latents as pairs
-from doodl.execution import Execution
+from doodl.execution import Execution, picture_by_picture
 from doodl.guides import cutouts
 from doodl.guides.clip import spherical_distance
 from doodl.images import to_pixels
-from doodl.execution import picture_by_picture
 from doodl.pretrained import load_clip, load_text_to_image
 from doodl.sampling.adjoints import Adjoint
 from doodl.sampling.denoiser import Conditioning, GuidedDenoiser

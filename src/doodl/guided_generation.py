@@ -83,6 +83,7 @@ class GuidedGeneration(LightningModule):
         self.latents = nn.Parameter(torch.empty(shape))
         self.trajectory = Trajectory([])
         self._renderer: Renderer | None = None
+        self._placement: dict[str, Any] = {}
 
     @property
     def renderer(self) -> Renderer:
@@ -133,10 +134,9 @@ class GuidedGeneration(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Begin the next batch, or go on with it where it was interrupted."""
-        generations = self.work.current or []
-        self._begin(generations, "guide")
+        self._begin(self.work.current or [], "guide")
         self._optimizer().start(self.batch.seeds)
-        if state := self.events.saved_state(generations):
+        if state := self.events.saved_state(self.batch.generations):
             self.restore(state)
 
     def state(self) -> dict[str, Any]:

@@ -130,11 +130,7 @@ class Renderer:
         return torch.stack((draw,) * settings.method.num_latents).to(self.device)
 
     def noised(self, batch: Batch, noise: Tensor) -> Tensor:
-        """Return single latents (B, C, h, w) at the chain's start for given noise.
-
-        Without an edit the noise is the start; with one, each sample starts from the
-        encoded picture plus noise of the chain's first level.
-        """
+        """Return single initial latents (B, C, h, w): the noise, or an edit's with it."""
         noise = noise.to(self.device, self.settings.latents_dtype)
         edit = self.settings.edit
         return edit.noised(self, batch, noise) if edit else noise

@@ -52,8 +52,8 @@ def refuse_trainer_settings(trainer: Trainer) -> None:
     whole = isinstance(limit, float) and limit == 1
     # The first two set the others as well.
     early: dict[str, Any] = {
-        "fast_dev_run": trainer.fast_dev_run or None,
-        "overfit_batches": trainer.overfit_batches or None,
+        "fast_dev_run": vars(trainer)["fast_dev_run"] or None,
+        "overfit_batches": vars(trainer)["overfit_batches"] or None,
         "max_steps": None if trainer.max_steps == -1 else trainer.max_steps,
         "limit_train_batches": None if whole else limit,
     }
