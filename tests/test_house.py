@@ -256,3 +256,12 @@ def test_the_weights_fit_into_25_megabytes_and_tell_no_paths():
     assert sum(p.stat().st_size for p in files) <= 25 * 2**20
     texts = [p.read_text() for p in files if p.suffix == ".json"]
     assert not any("_name_or_path" in text for text in texts)
+
+
+def test_callbacks_and_cli_keep_nothing_on_the_module():
+    allowed = {"settings", "num_updates"}
+    for path in (*CALLBACKS, SOURCE / "cli.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                if node.value.id in ("module", "pl_module"):
+                    assert node.attr in allowed, f"{path.name}: {node.attr}"
