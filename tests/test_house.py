@@ -262,6 +262,6 @@ def test_callbacks_and_cli_keep_nothing_on_the_module():
     allowed = {"settings", "num_updates"}
     for path in (*CALLBACKS, SOURCE / "cli.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                if node.value.id in ("module", "pl_module"):
-                    assert node.attr in allowed, f"{path.name}: {node.attr}"
+            owner = getattr(getattr(node, "value", None), "id", None)
+            if isinstance(node, ast.Attribute) and owner in ("module", "pl_module"):
+                assert node.attr in allowed, f"{path.name}: {node.attr}"

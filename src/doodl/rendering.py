@@ -130,7 +130,7 @@ class Renderer:
         return torch.stack((draw,) * settings.method.num_latents).to(self.device)
 
     def noised(self, batch: Batch, noise: Tensor) -> Tensor:
-        """Return single initial latents (B, C, h, w), of the noise or an edit with it."""
+        """Return single initial latents (B, C, h, w): the noise, or an edit with it."""
         noise = noise.to(self.device, self.settings.latents_dtype)
         edit = self.settings.edit
         return edit.noised(self, batch, noise) if edit else noise
