@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from doodl.images import load
+from doodl.images import load, save
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 TINY = ["--model", "tiny", "--repeats", "1"]
@@ -74,3 +75,12 @@ def test_scaling_is_measured_and_simulated(tmp_path):
         *("processes", "1", "2"),
         *("ranks", "8", "64", "1024"),
     ]
+
+
+def test_equal_and_different_results_are_told_apart(tmp_path):
+    for name, value in (("one", 0.0), ("same", 0.0), ("other", 0.5)):
+        save(torch.full((3, 4, 4), value), tmp_path / name / "a" / "best.png")
+    run = [sys.executable, FOLDER / "same_results.py", tmp_path / "one"]
+    equal = subprocess.run([*run, tmp_path / "same"], check=False)
+    other = subprocess.run([*run, tmp_path / "other"], check=False)
+    assert (equal.returncode, other.returncode) == (0, 1)
