@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 from typing_extensions import override
 
-from doodl import __version__, images
+from doodl import images
 from doodl.callbacks.base import GenerationCallback
 from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
@@ -27,6 +27,7 @@ from doodl.jobs.identity import identity
 from doodl.jobs.report import scores_table
 from doodl.jobs.tables import TIMING
 from doodl.trajectory import Rendering, Trajectory
+from doodl.version import __version__
 
 MOST = 64
 """Rows that the final table shows."""
