@@ -166,7 +166,7 @@ def test_what_takes_too_long_is_estimated(costs, capsys, monkeypatch):
     measured = costs()
     capsys.readouterr()
     monkeypatch.setattr("doodl.jobs.timing.LIMIT", 0.0)
-    monkeypatch.delattr("doodl.jobs.dry_run.fill")  # nothing is called for real
+    monkeypatch.delattr("doodl.jobs.probe.fill")  # nothing is called for real
     estimated = costs()
     out, err = capsys.readouterr()
     assert out.count("estimated from FLOPs") == 2
