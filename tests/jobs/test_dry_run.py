@@ -200,6 +200,8 @@ def test_timing_ends_at_the_limit(monkeypatch):
     assert found.seconds == 16.0
     ratio = counted.gradient_flops / counted.flops
     assert found.gradient_seconds == pytest.approx(16.0 * ratio)
+    stopwatch.measure("another", slow, torch.ones(4, 4), counted)
+    assert len(calls) == 1
 
 
 def test_with_several_devices_it_prints_the_table_and_starts_nobody(

