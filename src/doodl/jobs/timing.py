@@ -82,7 +82,7 @@ class Stopwatch:
     """
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        self.device, self.left = device, LIMIT
+        self.device, self.left, self.gave_up = device, LIMIT, False
         a = torch.ones(SIDE, SIDE, device=device, dtype=dtype)
         first = self._timed(lambda: a @ a)
         self.rate = EFFICIENCY * 2 * SIDE**3 / self._shortest(lambda: a @ a, first)
@@ -93,8 +93,10 @@ class Stopwatch:
         return flops / self.rate < self.left
 
     def estimate(self, counted: CallCost) -> CallCost:
-        """Return the cost with times that follow from FLOPs, and say so."""
-        say("timing would take too long, so that times are estimated from FLOPs")
+        """Return the cost with times that follow from FLOPs, and say so once."""
+        if not self.gave_up:
+            say("timing would take too long, so that times are estimated from FLOPs")
+        self.gave_up = True
         return replace(
             counted,
             seconds=counted.flops / self.rate,
