@@ -84,3 +84,17 @@ def test_equal_and_different_results_are_told_apart(tmp_path):
     equal = subprocess.run([*run, tmp_path / "same"], check=False)
     other = subprocess.run([*run, tmp_path / "other"], check=False)
     assert (equal.returncode, other.returncode) == (0, 1)
+
+
+@pytest.mark.slow
+def test_the_share_of_the_manifest_is_measured():
+    line = printed("manifest.py", "--generations", "50", "--processes", "2")
+    assert line.startswith("50 generations of 10 s on 2 processes: ")
+    share = float(line.partition(" = ")[2].partition("%")[0])
+    assert 0 < share < 1
+
+
+def test_the_style_of_the_source_is_measured():
+    head, rule, row = printed("style.py").splitlines()
+    assert head.count("|") == rule.count("|") == row.count("|")
+    assert row.startswith("| ours | ")

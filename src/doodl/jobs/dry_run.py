@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 import torch
 from lightning import Trainer
 from rich.console import Console
 from torch import Tensor
 
-from doodl.batch import Batch
 from doodl.events import Events
-from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
 from doodl.jobs.cost import METRICS, JobCost, cost_table
 from doodl.jobs.data import PromptsAndSeeds
-from doodl.jobs.timing import CallCost, Stopwatch, count_flops, say
+from doodl.jobs.probe import Probe
+from doodl.jobs.timing import CallCost
 from doodl.precision import placement_of
 from doodl.pretrained import TextToImage
-from doodl.pretrained.outline import fill, outline
+from doodl.pretrained.outline import outline
 from doodl.rendering import Renderer
 from doodl.sampling import memory
 from doodl.sampling.adjoints import BudgetAdjoint, repeats
-from doodl.sampling.denoiser import Conditioning
 
 
 def dry_run(
@@ -55,10 +52,8 @@ def dry_run(
     events = Events(trainer.callbacks)  # type: ignore[attr-defined]
     batches = [rest for batch in data.batches() if (rest := events.remaining(batch))]
     batch = len(max(batches, key=len, default=[])) or 1
-    conditioning = _conditioning(renderer, data.generations)
-    chain = _chain(renderer, guides=conditioning.negative is not None)
-    calls, decoder = _measure(renderer, conditioning, chain, batch, device)
-
+    probe = Probe.prepare(renderer, data.generations, batch)
+    calls, decoder = probe.measure(device)
     height, width = (side * model.factor for side in renderer.shape[1:])
     apart = settings.execution.apart(device, height * width)
     latent = math.prod(renderer.shape) * settings.latents_dtype.itemsize
@@ -69,11 +64,11 @@ def dry_run(
         batches=len(batches),
         batch=batch,
         updates=module.num_updates,
-        guided=len(chain[0]),
-        plain=len(chain[1]),
+        guided=len(probe.guided),
+        plain=len(probe.plain),
         calls=calls,
         decoder=decoder.times(count * batch, apart=apart),
-        repeats=_repeats(renderer, calls, sum(map(len, chain)), available),
+        repeats=_repeats(renderer, calls, probe.num_calls, available),
         other_chains=1 if settings.edit is None else 3,
         reversible=settings.method.reversible,
         weights=weights,
@@ -109,98 +104,6 @@ def _room(weights: int, device: torch.device) -> int:
             "machine."
         )
     return max(available - weights, 0)
-
-
-def _chain(renderer: Renderer, *, guides: bool) -> tuple[list[float], list[float]]:
-    """Return the timesteps of a chain's calls with guidance, and of those without."""
-    moves = renderer.sampler.moves(renderer.settings.start)
-    times = [m.timestep for m in moves if m.timestep is not None]
-    guided = [t for t in times if guides and renderer.denoiser.guides(t)]
-    return guided, [t for t in times if t not in guided]
-
-
-def _measure(
-    renderer: Renderer,
-    conditioning: Conditioning,
-    chain: tuple[list[float], list[float]],
-    batch: int,
-    device: torch.device,
-) -> tuple[tuple[CallCost, CallCost], CallCost]:
-    """Return the cost of a guided call, of a plain call, and of decoding one latent.
-
-    Args:
-        renderer: with networks on the `meta` device.
-        conditioning: its inputs for the job's prompts, likewise.
-        chain: timesteps of the guided and the plain calls.
-        batch: number of generations in a call.
-        device: device of the job.
-    """
-    model, denoiser = renderer.model, renderer.denoiser
-    dtype = renderer.settings.latents_dtype
-    latent = torch.empty(batch, *renderer.shape, dtype=dtype, device="meta")
-    inputs = _made_up(conditioning, batch, latent.device)
-    counted = [
-        count_flops(partial(denoiser, timestep=some[0], conditioning=inputs), latent)
-        if some
-        else CallCost()
-        for some in chain
-    ]
-    decoder = count_flops(model.decode, latent[:1])
-    stopwatch = Stopwatch(device, renderer.autocast or model.dtype)
-    if not stopwatch.fits(*counted, decoder):
-        say("timing would take too long, so that times are estimated from FLOPs")
-        guided, plain, decoder = map(stopwatch.estimate, (*counted, decoder))
-        return (guided, plain), decoder
-
-    say("filling the networks with random weights")
-    fill(model.denoiser, device)
-    fill(model.vae, device)
-    latent = torch.randn(batch, *renderer.shape, dtype=dtype, device=device)
-    made = Batch([], _made_up(conditioning, batch, device), {})
-    guided, plain = (
-        stopwatch.measure(
-            f"the denoiser {kind} guidance, a batch of {batch},",
-            partial(renderer.predict, timestep=some[0], batch=made),
-            latent,
-            cost,
-        )
-        if some
-        else cost
-        for kind, some, cost in zip(("with", "without"), chain, counted, strict=True)
-    )
-
-    def decode(z: Tensor) -> Tensor:
-        with renderer.precision():
-            return model.decode(z)
-
-    decoder = stopwatch.measure("the decoder", decode, latent[:1], decoder)
-    return (guided, plain), decoder
-
-
-def _conditioning(
-    renderer: Renderer, generations: Sequence[Generation]
-) -> Conditioning:
-    """Return the denoiser's inputs without data; warn of prompts that are cut."""
-    texts = dict.fromkeys((g.prompt, g.negative_prompt) for g in generations)
-    prompts, negatives = zip(*texts, strict=True)
-    return renderer.model.conditioning(
-        prompts, negatives, renderer.shape, renderer.settings.guidance_scale
-    )
-
-
-def _made_up(
-    conditioning: Conditioning, batch: int, device: torch.device
-) -> Conditioning:
-    """Return random inputs of the denoiser for a batch."""
-
-    def made(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {
-            name: torch.randn(batch, *value.shape[1:], device=device, dtype=value.dtype)
-            for name, value in named.items()
-        }
-
-    negative = conditioning.negative and made(conditioning.negative)
-    return Conditioning(made(conditioning.positive), negative)
 
 
 def _repeats(

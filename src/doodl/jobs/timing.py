@@ -67,8 +67,8 @@ def count_flops(call: Callable[[Tensor], Tensor], inputs: Tensor) -> CallCost:
     """
     inputs = inputs.detach().requires_grad_()
     return CallCost(
-        flops=_flops(partial(_forward, call), inputs),
-        gradient_flops=_flops(partial(_gradient, call), inputs),
+        flops=_flops(partial(_forward, call, inputs)),
+        gradient_flops=_flops(partial(_gradient, call, inputs)),
         graph=memory.graph_bytes(lambda: call(inputs)),
     )
 
@@ -82,7 +82,7 @@ class Stopwatch:
     """
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        self.device, self.left = device, LIMIT
+        self.device, self.left, self.gave_up = device, LIMIT, False
         a = torch.ones(SIDE, SIDE, device=device, dtype=dtype)
         first = self._timed(lambda: a @ a)
         self.rate = EFFICIENCY * 2 * SIDE**3 / self._shortest(lambda: a @ a, first)
@@ -93,7 +93,10 @@ class Stopwatch:
         return flops / self.rate < self.left
 
     def estimate(self, counted: CallCost) -> CallCost:
-        """Return the cost with times that follow from FLOPs."""
+        """Return the cost with times that follow from FLOPs, and say so once."""
+        if not self.gave_up:
+            say("timing would take too long, so that times are estimated from FLOPs")
+        self.gave_up = True
         return replace(
             counted,
             seconds=counted.flops / self.rate,
@@ -110,12 +113,16 @@ class Stopwatch:
     ) -> CallCost:
         """Return the cost of a call; times are the shortest of up to three runs.
 
+        What does not fit into the time that is left is estimated.
+
         Args:
             name: what is timed, for the line that announces it.
             call: a network, as a function of one input.
             inputs: the input by which the gradient is taken.
             counted: what `count_flops` returned for the call.
         """
+        if not self.fits(counted):
+            return self.estimate(counted)
         say(f"timing {name} on {self.device.type}")
         inputs = inputs.detach().requires_grad_()
         sizes: list[int] = []
@@ -126,18 +133,21 @@ class Stopwatch:
         self.rate = counted.flops / first
         if not self.fits(counted):
             return self.estimate(counted)
-        forward, gradient = partial(_forward, call), partial(_gradient, call)
-        flops: list[int] = []
-        firsts = [
-            self._timed(lambda run=run: flops.append(_flops(run, inputs)))
-            for run in (forward, gradient)
-        ]
-        return CallCost(
-            self._shortest(lambda: forward(inputs), firsts[0]),
-            self._shortest(lambda: gradient(inputs), firsts[1]),
-            *flops,
-            graph=sizes[0],
+        forward = self._run(partial(_forward, call, inputs))
+        gradient = self._run(partial(_gradient, call, inputs))
+        return replace(
+            counted,
+            seconds=forward[0],
+            gradient_seconds=gradient[0],
+            flops=forward[1],
+            gradient_flops=gradient[1],
         )
+
+    def _run(self, run: Callable[[], object]) -> tuple[float, int]:
+        """Return the shortest time of a few runs, and the FLOPs of one."""
+        with FlopCounterMode(display=False) as counter:
+            first = self._timed(run)
+        return self._shortest(run, first), counter.get_total_flops()
 
     def _shortest(self, run: Callable[[], object], first: float) -> float:
         """Return the shortest time of further runs, or of the first without time."""
@@ -167,9 +177,9 @@ def _gradient(call: Callable[[Tensor], Tensor], inputs: Tensor) -> None:
         call(inputs).sum().backward()
 
 
-def _flops(run: Callable[[Tensor], object], inputs: Tensor) -> int:
+def _flops(run: Callable[[], object]) -> int:
     with FlopCounterMode(display=False) as counter:
-        run(inputs)
+        run()
     return counter.get_total_flops()
 
 
