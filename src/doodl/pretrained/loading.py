@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from doodl.pretrained.borrowing import Pipeline
-from doodl.pretrained.families import FAMILIES
+from doodl.pretrained.families import FAMILIES, family_of_object
 from doodl.pretrained.folders import locate
 from doodl.pretrained.text_to_image import TextToImage
 
@@ -64,7 +64,7 @@ def load_text_to_image(
     from transformers.utils import logging as transformers_logging
 
     if not isinstance(name, str):
-        return _family_of_object(name)(name, device)
+        return family_of_object(name)(name, device)
     loading = loading or CheckpointSource()
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
@@ -99,7 +99,7 @@ def check_source(name: str | Pipeline, loading: CheckpointSource | None = None) 
             or a LoRA is missing.
     """
     if not isinstance(name, str):
-        _family_of_object(name)
+        family_of_object(name)
         return
     loading = loading or CheckpointSource()
     for lora in loading.lora:
@@ -232,18 +232,6 @@ def family_of(
             "which is not supported; choose a model of one of these families."
         )
     return FAMILIES[kind], index
-
-
-def _family_of_object(pipeline: object) -> type[TextToImage]:
-    """Return the family of a pipeline that is loaded already."""
-    kinds = [kind.__name__ for kind in type(pipeline).__mro__]
-    known = next((kind for kind in kinds if kind in FAMILIES), None)
-    if known is None:
-        raise ValueError(
-            f"Expected a model's name or a pipeline of {', '.join(FAMILIES)}, received "
-            f"a {kinds[0]}; load the model with one of these classes."
-        )
-    return FAMILIES[known]
 
 
 def _without(kind: str) -> dict[str, None]:
