@@ -130,10 +130,13 @@ class Stopwatch:
             lambda: sizes.append(memory.graph_bytes(lambda: call(inputs)))
         )
         counted = replace(counted, graph=sizes[0])
-        self.rate = counted.flops / first
-        if not self.fits(counted):
+        if first > self.left:
+            self.rate = counted.flops / first
             return self.estimate(counted)
         forward = self._run(partial(_forward, call, inputs))
+        self.rate = counted.flops / forward[0]  # the first run is slower: it warms up
+        if not self.fits(counted):
+            return self.estimate(counted)
         gradient = self._run(partial(_gradient, call, inputs))
         return replace(
             counted,
