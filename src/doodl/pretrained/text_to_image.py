@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from doodl.pretrained.texts import TextInput, warn_of_cuts
-from doodl.sampling.denoiser import Conditioning
+from doodl.sampling.denoiser import Conditioning, classifier_free
 from doodl.sampling.schedule import FlowSchedule, Schedule
 
 LatentShape = tuple[int, int, int]
@@ -44,7 +44,8 @@ class TextToImage(ABC):
     def __init__(self, pipeline: Any, device: torch.device | str = "cpu") -> None:
         self.pipeline = pipeline.to(device)
         self.vae: Any = pipeline.vae
-        if pipeline.vae.dtype == torch.float16 and pipeline.vae.config.force_upcast:
+        upcast = pipeline.vae.config.get("force_upcast", False)
+        if pipeline.vae.dtype == torch.float16 and upcast:
             self.vae.float()  # its activations overflow 16 bits
         for part in self.networks():
             part.requires_grad_(False).eval()
@@ -95,6 +96,16 @@ class TextToImage(ABC):
 
         The negative ones are None for a family without unconditional prediction.
         """
+
+    def combine(self, f_u: Tensor, f_c: Tensor, w: float) -> Tensor:
+        """Return the guided prediction (B, C, h, w).
+
+        Args:
+            f_u: prediction with the negative prompts.
+            f_c: prediction with the prompts.
+            w: guidance scale.
+        """
+        return classifier_free(f_u, f_c, w)
 
     def extra_conditioning(
         self,
@@ -180,9 +191,11 @@ class TextToImage(ABC):
         """Return tokenizer and token limit of every text encoder."""
         parts = self.pipeline.components
         return [
-            TextInput(name, parts[tokenizer], self.token_limit(name, parts[tokenizer]))
+            TextInput(name, reader, self.token_limit(name, reader))
             for name, tokenizer in ENCODERS.items()
             if parts.get(name) is not None and parts.get(tokenizer) is not None
+            # A processor, for text and pictures, holds a tokenizer.
+            for reader in [getattr(parts[tokenizer], "tokenizer", parts[tokenizer])]
         ]
 
     def token_limit(self, encoder: str, tokenizer: Any) -> int:
@@ -206,9 +219,8 @@ class TextToImage(ABC):
         Args:
             images: (N, 3, H, W) in [-1, 1].
         """
-        posterior = self.vae.encode(images.to(self.vae.dtype)).latent_dist
-        mean = posterior.mean.to(images.dtype)
-        return (mean - self._shift) * self._scaling
+        encoded = self.vae.encode(images.to(self.vae.dtype))
+        return self.scale(_mean(encoded).to(images.dtype))
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return images (N, 3, H, W), roughly in [-1, 1] (not clamped).
@@ -216,8 +228,16 @@ class TextToImage(ABC):
         Args:
             latents: (N, C, h, w), denoised.
         """
-        scaled = (latents / self._scaling + self._shift).to(self.vae.dtype)
-        return self.vae.decode(scaled, return_dict=False)[0].to(latents.dtype)
+        raw = self.unscale(latents).to(self.vae.dtype)
+        return self.vae.decode(raw, return_dict=False)[0].to(latents.dtype)
+
+    def scale(self, raw: Tensor) -> Tensor:
+        """Return the denoiser's latents (N, C, h, w) of those of the VAE."""
+        return (raw - self._shift) * self._scaling
+
+    def unscale(self, latents: Tensor) -> Tensor:
+        """Return the VAE's latents of the denoiser's: the inverse of `scale`."""
+        return latents / self._scaling + self._shift
 
     @property
     def _scaling(self) -> float:
@@ -226,3 +246,10 @@ class TextToImage(ABC):
     @property
     def _shift(self) -> float:
         return getattr(self.pipeline.vae.config, "shift_factor", None) or 0.0
+
+
+def _mean(encoded: Any) -> Tensor:
+    """Return the mean of a posterior, or the latents of a VAE that has none."""
+    if hasattr(encoded, "latent_dist"):
+        return encoded.latent_dist.mean
+    return encoded.latents if hasattr(encoded, "latents") else encoded.latent
