@@ -439,7 +439,9 @@ def _sana():
     special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "\u2581"]
     symbols = special + list(string.printable)
     tokenizer = transformers.GemmaTokenizer(
-        vocab={symbol: i for i, symbol in enumerate(dict.fromkeys(symbols))}, merges=[]
+        vocab={symbol: i for i, symbol in enumerate(dict.fromkeys(symbols))},
+        merges=[],
+        add_bos_token=True,
     )
     config = transformers.Gemma2Config(
         vocab_size=len(tokenizer), num_hidden_layers=1, **LANGUAGE

@@ -1,5 +1,6 @@
 """Every family: loaded from its own files, reversible, with the right gradient."""
 
+import copy
 import math
 import warnings
 from functools import cache
@@ -64,6 +65,7 @@ def sampler(model, num_steps, method, adjoint=None, w=3.0):
     )
 
 
+@cache
 def told(model):
     return model.conditioning(PROMPTS, ["", ""], model.latent_shape(32, 32), 3.0)
 
@@ -256,9 +258,11 @@ def pipelined(model, prompts, w, num_steps=4, **size):
     elif name == "ZImagePipeline":
         told = {"guidance_scale": w - 1}
     elif name == "SanaPipeline":
-        levels = model.schedule(model.latent_shape(**(size or SIZE))).sigmas(num_steps)
-        told |= {"sigmas": levels[:-1], "use_resolution_binning": False}
-        pipeline.scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
+        told |= {"use_resolution_binning": False}
+        if config.get("use_flow_sigmas"):  # a DPM solver, whose first order is Euler's
+            pipeline.scheduler = type(model.pipeline.scheduler).from_config(
+                config, solver_order=1
+            )
     elif name == "FluxPipeline":
         told |= {"max_sequence_length": 32}
     elif name in ("StableDiffusionPipeline", "StableDiffusionXLPipeline"):
@@ -315,6 +319,242 @@ def test_odd_sizes_are_those_of_diffusers(name, size, loaded):
     model, (height, width) = loaded(name, torch.float32), size
     size = {"height": height, "width": width}
     close(drawn(model, LENGTHS, 3.0, **size), pipelined(model, LENGTHS, 3.0, **size))
+
+
+def test_qwen_keeps_the_norm_of_every_conditional_token(loaded):
+    model, generator = loaded("qwen"), torch.Generator().manual_seed(0)
+    f_u, f_c = torch.randn(2, 3, 4, 6, 8, generator=generator, dtype=torch.float64)
+    pack = model.pipeline._pack_latents
+    guided = model.combine(f_u, f_c, 3.0)
+    norms = [pack(z, *z.shape).norm(dim=-1) for z in (guided, f_c)]
+    torch.testing.assert_close(*norms)
+    plain = pack(f_u + 3 * (f_c - f_u), *f_c.shape)  # the same direction
+    likeness = torch.cosine_similarity(pack(guided, *f_c.shape), plain, dim=-1)
+    torch.testing.assert_close(likeness, torch.ones_like(likeness))
+    torch.testing.assert_close(model.combine(f_u, f_c, 1.0), f_c)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_scaling_is_undone_by_unscaling(name, loaded):
+    model = loaded(name, torch.float32)
+    z = pair(model, 1)[0]
+    torch.testing.assert_close(model.scale(model.unscale(z)), z)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_picture_is_encoded_into_the_shape_of_a_latent(name, loaded):
+    model = loaded(name, torch.float32)
+    images = torch.rand(1, 3, 32, 64, generator=torch.Generator().manual_seed(0))
+    assert model.encode(2 * images - 1).shape[1:] == model.latent_shape(32, 64)
+
+
+def test_flux_2_encodes_pictures_as_its_pipeline_does(loaded):
+    model = loaded("klein", torch.float32)
+    images = torch.rand(1, 3, 32, 64, generator=torch.Generator().manual_seed(0))
+    expected = model.pipeline._encode_vae_image(images, None)
+    torch.testing.assert_close(model.encode(images), expected)
+
+
+def test_the_shift_of_flux_2_depends_on_the_number_of_steps(loaded):
+    from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
+
+    model = loaded("klein", torch.float32)
+    for num_steps in (4, 50):
+        mu = compute_empirical_mu(8, num_steps)
+        last = 1 / num_steps
+        expected = math.exp(mu) / (math.exp(mu) + 1 / last - 1)
+        found = model.schedule((16, 2, 4)).sigmas(num_steps)[-2]
+        assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("w", [1.0, 3.0])
+def test_sana_with_eulers_method_is_its_pipelines(w, loaded):
+    euler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    model = variant(loaded("sana", torch.float32), scheduler=euler)
+    close(drawn(model, LENGTHS, w), pipelined(model, LENGTHS, w))
+
+
+def test_a_terminal_shift_of_one_step_is_refused(loaded):
+    with pytest.raises(ValueError, match="Expected more num_steps"):
+        drawn(loaded("qwen", torch.float32), LENGTHS, 1.0, 1)
+
+
+# Traps of community models -----------------------------------------------------------
+
+
+def variant(model, **changed):
+    """A model with other components; its networks are shared."""
+    pipeline = type(model.pipeline)(**(model.pipeline.components | changed))
+    return type(model)(pipeline)
+
+
+BETAS = {k: families.SCALED[k] for k in ("beta_start", "beta_end", "beta_schedule")}
+
+
+@pytest.mark.parametrize("spacing", ["leading", "trailing"])
+@pytest.mark.parametrize("name", ["sd1", "xl"])
+def test_the_spacing_of_timesteps_is_the_schedulers(name, spacing, loaded):
+    scheduler = diffusers.EulerDiscreteScheduler(
+        **BETAS, timestep_spacing=spacing, steps_offset=1
+    )
+    model = variant(loaded(name, torch.float32), scheduler=scheduler)
+    close(drawn(model, LENGTHS, 3.0, 2), pipelined(model, LENGTHS, 3.0, 2))
+
+
+def test_linspace_timesteps_are_those_of_eulers_method(loaded):
+    # diffusers' DDIM steps back by 1000 // T from any of them, Euler to the next one.
+    scheduler = diffusers.EulerDiscreteScheduler(**BETAS, timestep_spacing="linspace")
+    model = variant(loaded("sd1", torch.float32), scheduler=scheduler)
+    found = drawn(model, LENGTHS[:1], 3.0)
+    scheduler.set_timesteps(4)
+    variance = 1 + scheduler.sigmas[0] ** 2  # of its latents, z / alpha
+    shape = (1, *model.latent_shape(**SIZE))
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    model.pipeline.set_progress_bar_config(disable=True)
+    expected = model.pipeline(
+        LENGTHS[:1],
+        latents=noise * variance.sqrt() / scheduler.init_noise_sigma,
+        num_inference_steps=4,
+        guidance_scale=3.0,
+        output_type="pt",
+        **SIZE,
+    ).images
+    close(found, expected)
+
+
+def test_betas_rescaled_to_zero_snr_are_diffusers_own(loaded):
+    # As published with Euler's method, whose last level is not quite noise.
+    scheduler = diffusers.EulerDiscreteScheduler(
+        **BETAS,
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+    )
+    model = variant(loaded("xl", torch.float32), scheduler=scheduler)
+    assert model.schedule(()).steps(4)[0].alpha_t == 0
+    close(drawn(model, LENGTHS, 3.0), pipelined(model, LENGTHS, 3.0))
+
+
+def test_zero_snr_without_v_prediction_is_refused(loaded):
+    scheduler = diffusers.DDIMScheduler(**BETAS, rescale_betas_zero_snr=True)
+    model = variant(loaded("sd1", torch.float32), scheduler=scheduler)
+    with pytest.raises(ValueError, match="use v_prediction"):
+        drawn(model, LENGTHS, 3.0)
+
+
+DYNAMIC = {"use_dynamic_shifting": True, "base_shift": 0.3, "max_shift": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("sd3", {"shift": 1.0}),
+        ("sd3", {"shift": 6.0}),
+        ("sd3", DYNAMIC),
+        ("sd3", DYNAMIC | {"time_shift_type": "linear"}),
+        ("sd3", {"shift": 3.0, "use_karras_sigmas": True}),
+        ("flux", {"shift": 2.0}),
+        ("qwen", DYNAMIC | {"shift_terminal": 0.1}),
+        ("z_image", {"shift": 3.0}),
+        ("z_image", DYNAMIC | {"base_image_seq_len": 16}),
+        ("klein", {"shift": 2.0}),
+    ],
+)
+def test_the_shift_of_noise_levels_is_the_schedulers(name, settings, loaded):
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(**settings)
+    model = variant(loaded(name, torch.float32), scheduler=scheduler)
+    close(drawn(model, LENGTHS[:1], 1.0, 2), pipelined(model, LENGTHS[:1], 1.0, 2))
+
+
+@pytest.mark.parametrize("other", ["FlowMatchHeunDiscreteScheduler"])
+def test_a_flow_of_another_sampler_has_the_noise_levels_of_eulers(other, loaded):
+    model, euler = (
+        variant(
+            loaded("sd3", torch.float32), scheduler=getattr(diffusers, kind)(shift=2)
+        )
+        for kind in (other, "FlowMatchEulerDiscreteScheduler")
+    )
+    expected = euler.schedule(euler.latent_shape()).sigmas(4)
+    assert model.schedule(model.latent_shape()).sigmas(4) == expected
+
+
+def tiny(channels):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return diffusers.AutoencoderTiny(
+            encoder_block_out_channels=(4, 4, 4),
+            decoder_block_out_channels=(4, 4, 4),
+            num_encoder_blocks=(1, 1, 1),
+            num_decoder_blocks=(1, 1, 1),
+            latent_channels=channels,
+        )
+
+
+@pytest.mark.parametrize(("name", "channels"), [("sd1", 4), ("sd3", 16), ("flux", 4)])
+def test_a_tiny_vae_encodes_and_decodes_without_a_posterior(name, channels, loaded):
+    model = variant(loaded(name, torch.float32), vae=tiny(channels))
+    close(drawn(model, LENGTHS, 3.0, 2), pipelined(model, LENGTHS, 3.0, 2))
+    images = torch.rand(1, 3, 32, 64, generator=torch.Generator().manual_seed(0))
+    expected = model.vae.encode(images).latents  # its scaling factor is 1
+    torch.testing.assert_close(model.encode(images), expected)
+
+
+def tiled(model):
+    """The model with a VAE that works on tiles of 16 px."""
+    vae = copy.deepcopy(model.vae)
+    vae.enable_slicing()
+    vae.enable_tiling()
+    for name, value in {
+        "tile_sample_min_size": 16,
+        "tile_latent_min_size": 4,
+        "tile_sample_min_height": 16,
+        "tile_sample_min_width": 16,
+        "tile_sample_stride_height": 12,
+        "tile_sample_stride_width": 12,
+        "tile_latent_min_height": 8,
+        "tile_latent_min_width": 8,
+        "spatial_scale_factor": 4,
+    }.items():
+        if hasattr(vae, name):
+            setattr(vae, name, value)
+    return variant(model, vae=vae)
+
+
+@pytest.mark.parametrize("name", ["sd1", "tiny", "klein", "qwen", "sana"])
+def test_a_vae_of_tiles_and_slices_has_the_pipelines_picture_and_gradient(name, loaded):
+    whole = loaded("sd1" if name == "tiny" else name, torch.float32)
+    if name == "tiny":
+        whole = variant(whole, vae=tiny(4))
+    model = tiled(whole)
+    found = drawn(model, LENGTHS[:1], 1.0, 2)
+    close(found, pipelined(model, LENGTHS[:1], 1.0, 2))
+    assert (found - drawn(whole, LENGTHS[:1], 1.0, 2)).abs().max() > 1e-3
+    model.vae.double()
+    weights = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    latents = pair(model, 1)[0].requires_grad_()
+    (slope,) = torch.autograd.grad((weights * model.decode(latents)).sum(), latents)
+    step = 1e-3 * slope / slope.norm()  # blended tiles may have 32 bits
+    with torch.no_grad():
+        ends = [(weights * model.decode(latents + d)).sum() for d in (-step, step)]
+    rise = (ends[1] - ends[0]) / 2e-3
+    torch.testing.assert_close(rise, slope.norm(), rtol=5e-3, atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", families.NEEDS)
+def test_a_dry_run_needs_no_weights(name, folders):
+    from doodl.jobs.data import PromptsAndSeeds
+    from doodl.jobs.dry_run import dry_run
+
+    method = DDIM() if name in families.JUMPING else EDICT(0.9)
+    settings = {"num_steps": 10, "num_updates": 1, "method": method}
+    module = GuidedGeneration(str(folders(name)), Symmetry(), **settings, **SIZE)
+    data = PromptsAndSeeds(PROMPTS, seeds=[0])
+    cost = dry_run(module, data, torch.device("cpu"))
+    assert cost.flops > 0
+
+
+# What the network is told, in particular ---------------------------------------------
 
 
 def test_an_empty_negative_prompt_of_xl_is_none(loaded):

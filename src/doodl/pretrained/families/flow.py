@@ -32,6 +32,11 @@ class Flow(TextToImage):
             if scheduler.config.get("use_dynamic_shifting"):
                 settings["mu"] = self._mu(shape, num_steps)
             scheduler.set_timesteps(num_steps, **settings)
+            if not scheduler.sigmas.isfinite().all():  # as a terminal shift of one step
+                raise ValueError(
+                    "Expected more num_steps for this model's scheduler, received "
+                    f"{num_steps}, for which its noise levels are not finite."
+                )
             return scheduler.sigmas.double().tolist()
 
         return FlowSchedule(sigmas)

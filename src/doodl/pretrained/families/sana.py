@@ -26,6 +26,9 @@ class Sana(Flow):
 
     @override
     def network(self, z: Tensor, timestep: Tensor, **conditioning: Tensor) -> Tensor:
+        if self.pipeline.scheduler.config.get("use_flow_sigmas"):
+            # A DPM solver cuts timesteps to integers; here they may lie just below.
+            timestep = (timestep + 1e-3).floor()
         prediction = self.denoiser(
             z,
             timestep=timestep * self.denoiser.config.timestep_scale,
