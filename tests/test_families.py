@@ -1,6 +1,7 @@
 """Every family: loaded from its own files, reversible, with the right gradient."""
 
 import copy
+import json
 import math
 import warnings
 from functools import cache
@@ -14,6 +15,8 @@ from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
 from doodl.guides import Symmetry
 from doodl.pretrained import cut_tail, load_text_to_image
+from doodl.pretrained.families import FAMILIES
+from doodl.pretrained.outline import fill, outline
 from doodl.render_settings import RenderSettings
 from doodl.rendering import Renderer
 from doodl.sampling.adjoints import CheckpointAdjoint, DirectAdjoint, ReversibleAdjoint
@@ -540,18 +543,32 @@ def test_a_vae_of_tiles_and_slices_has_the_pipelines_picture_and_gradient(name, 
     torch.testing.assert_close(rise, slope.norm(), rtol=5e-3, atol=0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", families.NEEDS)
-def test_a_dry_run_needs_no_weights(name, folders):
-    from doodl.jobs.data import PromptsAndSeeds
-    from doodl.jobs.dry_run import dry_run
+def test_an_outline_is_told_prompts_and_predicts_with_made_up_weights(name, folders):
+    model = outline(str(folders(name)))
+    shape = model.latent_shape(**SIZE)
+    conditioning = model.conditioning(PROMPTS, ["", ""], shape, 3.0)
+    fill(model.denoiser, torch.device("cpu"))
+    made = {k: torch.randn(v.shape) for k, v in conditioning.positive.items()}
+    z = torch.randn(2, *shape)
+    found = model.network(z, torch.full((2,), 500.0), **made)
+    assert found.shape == z.shape
+    assert found.isfinite().all()
 
-    method = DDIM() if name in families.JUMPING else EDICT(0.9)
-    settings = {"num_steps": 10, "num_updates": 1, "method": method}
-    module = GuidedGeneration(str(folders(name)), Symmetry(), **settings, **SIZE)
-    data = PromptsAndSeeds(PROMPTS, seeds=[0])
-    cost = dry_run(module, data, torch.device("cpu"))
-    assert cost.flops > 0
+
+def test_an_older_diffusers_is_named_with_what_it_lacks(tmp_path, monkeypatch):
+    monkeypatch.setitem(FAMILIES, "LaterPipeline", FAMILIES["FluxPipeline"])
+    index = {"_class_name": "LaterPipeline"}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r"a diffusers with LaterPipeline.* lacks it"):
+        load_text_to_image(str(tmp_path))
+
+
+def test_a_pipeline_that_cannot_be_coupled_is_refused_with_the_reason(tmp_path):
+    index = {"_class_name": "SanaSprintPipeline"}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="fresh noise after each of its few steps"):
+        load_text_to_image(str(tmp_path))
 
 
 # What the network is told, in particular ---------------------------------------------

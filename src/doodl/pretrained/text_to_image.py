@@ -44,7 +44,7 @@ class TextToImage(ABC):
     def __init__(self, pipeline: Any, device: torch.device | str = "cpu") -> None:
         self.pipeline = pipeline.to(device)
         self.vae: Any = pipeline.vae
-        upcast = pipeline.vae.config.get("force_upcast", False)
+        upcast = pipeline.vae.config.get("force_upcast")
         if pipeline.vae.dtype == torch.float16 and upcast:
             self.vae.float()  # its activations overflow 16 bits
         for part in self.networks():
@@ -98,19 +98,11 @@ class TextToImage(ABC):
         """
 
     def combine(self, f_u: Tensor, f_c: Tensor, w: float) -> Tensor:
-        """Return the guided prediction (B, C, h, w).
-
-        Args:
-            f_u: prediction with the negative prompts.
-            f_c: prediction with the prompts.
-            w: guidance scale.
-        """
+        """Return the guided prediction of f_u, without the prompts, and f_c, with."""
         return classifier_free(f_u, f_c, w)
 
     def extra_conditioning(
-        self,
-        shape: LatentShape,
-        guidance_scale: float,
+        self, shape: LatentShape, guidance_scale: float
     ) -> dict[str, Tensor]:
         """Return further inputs of the denoiser, with leading dimension 1.
 
@@ -189,14 +181,13 @@ class TextToImage(ABC):
 
     def text_inputs(self) -> list[TextInput]:
         """Return tokenizer and token limit of every text encoder."""
-        parts = self.pipeline.components
-        return [
-            TextInput(name, reader, self.token_limit(name, reader))
-            for name, tokenizer in ENCODERS.items()
-            if parts.get(name) is not None and parts.get(tokenizer) is not None
-            # A processor, for text and pictures, holds a tokenizer.
-            for reader in [getattr(parts[tokenizer], "tokenizer", parts[tokenizer])]
-        ]
+        parts, found = self.pipeline.components, []
+        for name, tokenizer in ENCODERS.items():
+            reader = parts.get(tokenizer)
+            if parts.get(name) is not None and reader is not None:
+                reader = getattr(reader, "tokenizer", reader)  # a processor holds one
+                found.append(TextInput(name, reader, self.token_limit(name, reader)))
+        return found
 
     def token_limit(self, encoder: str, tokenizer: Any) -> int:
         """Return how many tokens `encode_prompts` gives a text encoder to read.

@@ -1,5 +1,7 @@
 """Families of text-to-image models, by the diffusers pipeline that loads them."""
 
+from typing import Any
+
 from doodl.pretrained.families.flux import Flux
 from doodl.pretrained.families.flux_2 import Flux2
 from doodl.pretrained.families.qwen_image import QwenImage
@@ -24,8 +26,35 @@ FAMILIES: dict[str, type[TextToImage]] = {
 }
 """The family of each supported pipeline class of diffusers."""
 
+UNSUPPORTED = {
+    "SanaSprintPipeline": "which adds fresh noise after each of its few steps, so that "
+    "no chain leads from one initial latent to the picture",
+    "StableCascadeCombinedPipeline": "whose picture comes out of two chains of latents",
+    "Flux2KleinKVPipeline": "which reuses the reference pictures' attention of the "
+    "first step in later ones, so that steps are no functions of the latent alone",
+}
+"""Why chains of further pipelines cannot be coupled."""
+
+
+def pipeline_class(kind: str) -> Any:
+    """Return a pipeline's class.
+
+    Raises:
+        ValueError: this version of diffusers does not have it.
+    """
+    import diffusers
+
+    if not hasattr(diffusers, kind):
+        raise ValueError(
+            f"Expected a diffusers with {kind}, found version "
+            f"{diffusers.__version__}, which lacks it; install a newer one."
+        )
+    return getattr(diffusers, kind)
+
+
 __all__ = [
     "FAMILIES",
+    "UNSUPPORTED",
     "Flux",
     "Flux2",
     "QwenImage",
@@ -34,4 +63,5 @@ __all__ = [
     "StableDiffusion3",
     "StableDiffusionXL",
     "ZImage",
+    "pipeline_class",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from doodl.pretrained.families.flow import EvenFlow
-from doodl.pretrained.families.texts import chat_tokens
+from doodl.pretrained.families.texts import chat_tokens, without_data
 from doodl.pretrained.text_to_image import LatentShape
 
 TOKENS = 512
@@ -67,9 +67,12 @@ class Flux2(EvenFlow):
         )
 
     def _encode(self, texts: list[str]) -> dict[str, Tensor]:
-        return {
-            "encoder_hidden_states": self.pipeline.encode_prompt(texts, self.device)[0]
-        }
+        if self.device.type == "meta":
+            width = self.denoiser.config.joint_attention_dim
+            encoded = torch.stack(without_data(len(texts), TOKENS, width))
+        else:
+            encoded, _ = self.pipeline.encode_prompt(texts, self.device)
+        return {"encoder_hidden_states": encoded}
 
     @override
     def extra_conditioning(

@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from doodl.pretrained.families.flow import EvenFlow
-from doodl.pretrained.families.texts import halves, pad
+from doodl.pretrained.families.texts import halves, pad, without_data
 from doodl.sampling.denoiser import classifier_free
 
 TOKENS = 512
@@ -53,10 +53,9 @@ class QwenImage(EvenFlow):
     def encode_prompts(
         self, prompts: list[str], negative_prompts: list[str]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
-        if self.device.type == "meta":  # it has no lengths to read
+        if self.device.type == "meta":
             width = self.denoiser.config.joint_attention_dim
-            texts = [torch.empty(TOKENS, width, device="meta")] * (2 * len(prompts))
-            joined, mask = pad(texts)
+            joined, mask = pad(without_data(2 * len(prompts), TOKENS, width))
         else:
             joined, mask = self.pipeline.encode_prompt(
                 prompts + negative_prompts, self.device, max_sequence_length=TOKENS

@@ -23,6 +23,14 @@ def pad(texts: list[Tensor]) -> tuple[Tensor, Tensor]:
     return joined, pad_sequence(mask, batch_first=True)
 
 
+def without_data(count: int, tokens: int, width: int) -> list[Tensor]:
+    """Return texts (L, D) on `meta`, in place of those of an outline's encoder.
+
+    A language model on `meta` cannot look into its mask.
+    """
+    return [torch.empty(tokens, width, device="meta") for _ in range(count)]
+
+
 def halves(both: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the first and the second B of tensors with leading dimension 2 B."""
     parts = {name: value.chunk(2) for name, value in both.items()}

@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from doodl.pretrained.families.flow import EvenFlow
-from doodl.pretrained.families.texts import chat_tokens, halves, pad
+from doodl.pretrained.families.texts import chat_tokens, halves, pad, without_data
 
 TOKENS = 512
 """Tokens that the text encoder reads, the default of diffusers' pipeline."""
@@ -41,9 +41,9 @@ class ZImage(EvenFlow):
     def encode_prompts(
         self, prompts: list[str], negative_prompts: list[str]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
-        if self.device.type == "meta":  # it has no lengths to read
+        if self.device.type == "meta":
             width = self.denoiser.config.cap_feat_dim
-            texts = [torch.empty(TOKENS, width, device="meta")] * (2 * len(prompts))
+            texts = without_data(2 * len(prompts), TOKENS, width)
         else:
             texts, _ = self.pipeline.encode_prompt(
                 prompts + negative_prompts, self.device, False
