@@ -261,9 +261,9 @@ def _bytes(special=()):
 LANGUAGE = {
     "hidden_size": 8,
     "intermediate_size": 8,
-    "num_attention_heads": 2,
+    "num_attention_heads": 1,
     "num_key_value_heads": 1,
-    "head_dim": 4,
+    "head_dim": 8,
     "max_position_embeddings": 4096,
 }
 """Sizes of a small language model."""
@@ -318,7 +318,7 @@ def _qwen_image():
             "rope_parameters": {
                 "rope_type": "default",
                 "rope_theta": 1e4,
-                "mrope_section": [1, 1, 0],
+                "mrope_section": [2, 1, 1],
             },
         },
         vision_config={
@@ -444,7 +444,10 @@ def _sana():
         add_bos_token=True,
     )
     config = transformers.Gemma2Config(
-        vocab_size=len(tokenizer), num_hidden_layers=1, **LANGUAGE
+        vocab_size=len(tokenizer),
+        num_hidden_layers=1,
+        attn_logit_softcapping=None,
+        **LANGUAGE,
     )
     transformer = diffusers.SanaTransformer2DModel(
         in_channels=4,

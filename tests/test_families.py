@@ -3,8 +3,10 @@
 import copy
 import json
 import math
+import runpy
 import warnings
 from functools import cache
+from pathlib import Path
 
 import diffusers
 import pytest
@@ -14,8 +16,9 @@ import families
 from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
 from doodl.guides import Symmetry
-from doodl.pretrained import cut_tail, load_text_to_image
+from doodl.pretrained import cut_tail, load_text_to_image, models_table
 from doodl.pretrained.families import FAMILIES
+from doodl.pretrained.models import MODELS
 from doodl.pretrained.outline import fill, outline
 from doodl.render_settings import RenderSettings
 from doodl.rendering import Renderer
@@ -89,7 +92,7 @@ def gradient(model, method, adjoint, num_steps):
 @pytest.mark.parametrize("name", families.COUPLED)
 def test_a_family_is_reversible_and_has_the_direct_gradient(name, loaded):
     model = loaded(name)
-    chain, latents = sampler(model, 5, EDICT(0.9)), pair(model)
+    chain, latents = sampler(model, 3, EDICT(0.9)), pair(model)
     with torch.no_grad():
         final = chain.sample(latents, told(model))
         back = chain.invert(final, told(model))
@@ -640,3 +643,15 @@ def test_sd3_without_t5_has_no_such_reader(folders):
     (message,) = cuts(model, "a red circle " * 12)
     assert "than the text encoders read" in message
     assert "text_encoder_3" not in message
+
+
+# The table of models -----------------------------------------------------------------
+
+
+def test_the_table_of_models_is_the_readmes_and_names_every_pipeline(capsys):
+    readme = Path(__file__).parents[1] / "README.md"
+    runpy.run_module("doodl.pretrained", run_name="__main__")
+    table = capsys.readouterr().out
+    assert table == models_table() + "\n"
+    assert table in readme.read_text()
+    assert {name for m in MODELS for name in m.pipeline.split(", ")} == set(FAMILIES)
