@@ -109,6 +109,8 @@ def test_a_family_is_reversible_and_has_the_direct_gradient(name, loaded):
 @pytest.mark.parametrize("start", [0, 1])
 @pytest.mark.parametrize("name", families.COUPLED)
 def test_the_round_trip_of_odd_even_and_partial_chains(name, num_steps, start, loaded):
+    if name == "qwen" and num_steps + start == 1:
+        pytest.skip("the terminal shift of its noise levels needs two steps")
     model = loaded(name)
     chain, latents = sampler(model, num_steps + start, EDICT(0.9)), pair(model)
     final = chain.sample(latents, told(model), start=start)
@@ -142,7 +144,8 @@ def run(folder, tmp_path, **settings):
     edit = {"average_pair": False, "tie_gradients": False, "renormalize": False}
     if settings.get("edit") is None:
         edit = {}
-    chosen = {"num_steps": 5, "mixing": 0.9, "guidance_scale": 3.0}
+    num_steps = 10 if folder.name == "z_image" else 5  # with fewer it jumps
+    chosen = {"num_steps": num_steps, "mixing": 0.9, "guidance_scale": 3.0}
     settings = chosen | {"height": 32, "width": 32} | settings
     module = GuidedGeneration(
         str(folder),
@@ -184,10 +187,13 @@ def test_three_updates_of_a_model_of_few_steps_lower_the_loss(name, folders, tmp
     assert module.latents.shape[0] == 1
 
 
-@pytest.mark.parametrize("name", [*families.JUMPING, "flux"])
-def test_edict_of_few_steps_is_refused(name, folders, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "num_steps"),
+    [*((name, 4) for name in (*families.JUMPING, "flux")), ("z_image", 9)],
+)
+def test_edict_of_few_steps_is_refused(name, num_steps, folders, tmp_path):
     with pytest.raises(ValueError, match=r"nearly clean.*set model.method"):
-        run(folders(name), tmp_path, num_steps=4)
+        run(folders(name), tmp_path, num_steps=num_steps)
 
 
 def test_a_chain_that_cannot_be_undone_has_no_reversible_adjoint():
@@ -307,8 +313,8 @@ def test_the_original_is_the_image_of_diffusers(name, w, loaded):
 @pytest.mark.parametrize("name", ALL)
 def test_prompts_of_different_lengths_equal_each_alone(name, loaded):
     model = loaded(name, torch.float32)
-    alone = [drawn(model, [prompt], 3.0, 1) for prompt in LENGTHS]
-    close(drawn(model, LENGTHS, 3.0, 1), torch.cat(alone), 1e-5)
+    alone = [drawn(model, [prompt], 3.0, 2) for prompt in LENGTHS]
+    close(drawn(model, LENGTHS, 3.0, 2), torch.cat(alone), 1e-5)
 
 
 @pytest.mark.slow
