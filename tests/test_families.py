@@ -643,6 +643,26 @@ def test_a_text_is_cut_as_soon_as_the_tokenizer_has_more_tokens(encoder, loaded)
         assert text.endswith(tail)
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"), [("z_image", 506), ("klein", 506), ("sana", 298)]
+)
+def test_a_prompt_is_cut_where_its_template_leaves_no_room(name, kept, loaded):
+    # Their small tokenizers make one token of a character, and 6 of the template.
+    reader = loaded(name, torch.float32).text_inputs()[0]
+    prompt = "a red circle " * 60
+    assert cut_tail(reader.tokenizer, prompt, reader.limit) == prompt[kept:].strip()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", families.NEEDS)
+def test_networks_of_16_bits_make_nearly_the_same_picture(name, loaded):
+    model = loaded(name, torch.bfloat16)
+    found = drawn(model, LENGTHS, 3.0)
+    assert found.dtype == torch.float32
+    expected = drawn(loaded(name, torch.float32), LENGTHS, 3.0)
+    assert (found - expected).abs().mean() < 0.02
+
+
 def test_sd3_without_t5_has_no_such_reader(folders):
     model = load_text_to_image(str(folders("sd3")))
     model.pipeline.register_modules(text_encoder_3=None)

@@ -121,7 +121,8 @@ class GuidedDenoiser:
             return self._call(inputs, timestep, conditioning.positive).to(z.dtype)
         doubled = torch.cat((inputs, inputs))
         prediction = self._call(doubled, timestep, conditioning.both).to(z.dtype)
-        return self.combine(*prediction.chunk(2), self.guidance_scale)
+        unconditional, conditional = prediction.chunk(2)
+        return self.combine(unconditional, conditional, self.guidance_scale)
 
     def _call(
         self, z: Tensor, timestep: float, conditioning: Mapping[str, Tensor]

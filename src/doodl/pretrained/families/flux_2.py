@@ -40,16 +40,17 @@ class Flux2(EvenFlow):
 
     @override
     def network(self, z: Tensor, timestep: Tensor, **conditioning: Tensor) -> Tensor:
-        places, length = z.shape[2:], conditioning["encoder_hidden_states"].shape[1]
+        _, _, rows, columns = z.shape
+        length = conditioning["encoder_hidden_states"].shape[1]
         prediction = self.denoiser(
             hidden_states=z.flatten(2).mT,
             timestep=(timestep / 1000).to(z.dtype),
             txt_ids=_positions(1, 1, length, z.device),
-            img_ids=_positions(*places, 1, z.device),
+            img_ids=_positions(rows, columns, 1, z.device),
             return_dict=False,
             **conditioning,
         )[0]
-        return prediction.mT.unflatten(2, places)
+        return prediction.mT.unflatten(2, (rows, columns))
 
     @override
     def encode_prompts(
