@@ -1,13 +1,13 @@
-"""Prints what an application gains, beside the things one would do instead.
+"""Compares DOODL with the baselines on one application, and prints a table.
 
     python benchmarks/applications.py personalization [--prompts 16] [--updates 20]
 
-The same prompts, seeds, guide and judge for the original image, one-step classifier
-guidance, the best of as many samples as cost what the updates cost, and DOODL. Each
-result is compared with its own original, an edit with the picture as DOODL reconstructs
-it: `better` is the share that the judge prefers to it, `moved` the distance of a
-held-out CLIP's embeddings, then PSNR. The share of plain draws that are right says how
-rare the target is.
+The original image, one-step classifier guidance, best of N (with N samples for the cost
+of the updates) and DOODL use the same prompts, seeds, guide and judge. Each result is
+compared with its own original, an edit with the picture that DOODL reconstructs:
+`better` is the share of results that the judge prefers to the original, `moved` the
+distance of a held-out CLIP's embeddings; the last column is the PSNR. The share of
+plain draws that are right shows how rare the target is.
 
 Prompts of `clip_text` hold only objects whose combination of colour and kind was
 withheld from the diffusion model. Further options go to `doodl`.
@@ -42,7 +42,7 @@ COLUMNS = ("guide", "judge", "right", "better", "moved", "psnr", "s/update")
 
 
 def methods(application: str, updates: int) -> dict[str, tuple[str, list[str]]]:
-    """Return subcommand and options of every way to make the images, by its name."""
+    """Return subcommand and options of every method, by its name."""
     found = {"DOODL": ("fit", ["--model.num_updates", str(updates)])}
     for strength in STRENGTHS[application]:
         one = ["--model.baseline", "doodl.baselines.OneStep"]
@@ -72,7 +72,7 @@ def better(rows: Rows, originals: Rows) -> float:
 
 @torch.no_grad()
 def movement(rows: Rows, originals: Rows) -> tuple[float, float]:
-    """Return how far the best images are from the originals: embeddings, and dB."""
+    """Return the distance of best images and originals: of embeddings, and in dB."""
     clip = load_clip("shapes/judge")
 
     def pictures(rows: Rows, name: str) -> Tensor:

@@ -2,11 +2,11 @@
 
     python benchmarks/gpu_update.py [--model sd14] [--device cuda]
 
-U-Net (860 M), autoencoder and a ViT-L/14 guide have random weights: nothing is
-downloaded, and the arithmetic is the same. At guidance 7.5 and 512 px, for float32 and
-bfloat16: seconds and peak memory of an update at several T, and generations a second
-and the share of the measured matrix-product ceiling at several B. `--model tiny
---device cpu` tries the script out.
+U-Net (860 M parameters), autoencoder and a ViT-L/14 guide have random weights, so that
+nothing is downloaded; the arithmetic is the same. The script uses guidance 7.5 and
+512 x 512 pixels. For float32 and bfloat16 it prints seconds and peak memory of an
+update for several T; then, for several B, generations a second and the share of the
+FLOP/s that a matrix product reaches. `--model tiny --device cpu` tests the script.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def ceiling(device: str, dtype: torch.dtype) -> float:
 
 
 def peak(device: str) -> float:
-    """Return the peak of allocated memory in GiB, NaN where it is not known."""
+    """Return the peak of allocated memory in GiB, or NaN if it is unknown."""
     return torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else torch.nan
 
 
 def line(
     networks: Networks, name: str, steps: int, batch: int, limit: float, repeats: int
 ) -> str:
-    """Measure one combination."""
+    """Measure one combination of settings and print a line."""
     work = Workload(networks, batch, scale=7.5, mixing=0.93)
     calls = Calls(work)
     sampler = work.sampler(steps, ADJOINTS[name])

@@ -1,4 +1,4 @@
-"""Prints the share of a job's time that keeping `manifest.csv` up to date takes.
+"""Prints the share of a job's time that updating `manifest.csv` takes.
 
     python benchmarks/manifest.py [--generations 10000] [--seconds 10] [--processes 1]
 
@@ -39,7 +39,7 @@ def save(folder: Path, number: int) -> None:
 
 
 def measure(folder: Path, count: int, seconds: float, processes: int) -> list[float]:
-    """Return what each call of one process cost, the last at its end."""
+    """Return the seconds of each call of one process; the last is that at its end."""
     clock = SimpleNamespace(ahead=0.0)
     tables.time = SimpleNamespace(  # type: ignore[assignment]
         monotonic=lambda: time.monotonic() + clock.ahead

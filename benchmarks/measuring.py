@@ -1,4 +1,4 @@
-"""What the benchmarks measure with: seconds, FLOPs, saved bytes of one call."""
+"""Measures seconds, FLOPs and saved bytes of one call, for the other benchmarks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one call: seconds (the fastest), FLOPs, most bytes saved for backward."""
+    """Cost of a call: shortest time in seconds, FLOPs, peak of saved bytes."""
 
     seconds: float
     flops: int
@@ -22,10 +22,10 @@ class Cost:
 
 
 class SavedBytes:
-    """Counts the bytes that autograd keeps alive at the same time, weights aside.
+    """Counts the bytes that autograd keeps alive at the same time, without weights.
 
     Args:
-        ignored: tensors that are there anyway, as weights.
+        ignored: tensors that do not count, as weights.
     """
 
     def __init__(self, ignored: list[Tensor]) -> None:
@@ -68,13 +68,13 @@ class _Box:
 
 
 def synchronise() -> None:
-    """Wait for the device, where there is one."""
+    """Wait until a CUDA device has finished; return at once on a CPU."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 def seconds(call: Callable[[], object], repeats: int = 3) -> float:
-    """Return the fastest of some calls, after one to warm up."""
+    """Return the shortest time of several calls, after one call to warm up."""
     call()
     found = []
     for _ in range(repeats):

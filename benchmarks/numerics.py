@@ -2,13 +2,13 @@
 
     python benchmarks/numerics.py [--model shapes] [--device cpu]
 
-For several T and p, precisions of the networks and of the latents, and adjoints:
-`round trip`, the largest error of sampling an inverted chain's start, relative to the
-latents' spread; `gradient`, the relative error of an update's gradient against that of
-networks and latents in float64, and the share of its numbers that underflow to 0.
-`safe` is a gradient error below 1%. Networks in 16 bits have errors of their own, which
-the checkpoint adjoint shows too, whatever the latents: they are run with the first
-precision of `--latents` only.
+The script combines several T and p, precisions of the networks and of the latents, and
+adjoints. `round trip` is the largest error after inverting a chain and sampling it
+again, relative to the latents' spread. `gradient` is the relative error of an update's
+gradient against the one with networks and latents in float64, followed by the share of
+its elements that underflow to 0. `safe` means a gradient error below 1%. Networks in 16
+bits have errors of their own, which the checkpoint adjoint shows too, independently of
+the latents; they are run with the first precision of `--latents` only.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Draws the README's pictures: what `doodl fit` made, originals above the best.
+"""Draws the README's pictures: originals of `doodl fit` above the best images.
 
     python benchmarks/picture.py results docs/before_after.png
     python benchmarks/picture.py DOODL sheet.jpg --beside one_step_3 best_of_N
 
-The first eight generations are shown, in the manifest's order; nothing is chosen. Below
-come the best pictures of the same generations in other folders, by name; above, with
-`--prompts FILE`, the pictures that they were asked for.
+The sheet shows the first eight generations of the manifest, without selection. Below
+them stand the best pictures of the same generations in the folders that `--beside`
+names, and above them, with `--prompts FILE`, their target pictures.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main(
     prompts: str | None,
     limit: int = 8,
 ) -> None:
-    """Write a sheet with a column a generation: its prompt, original, and best ones."""
+    """Write a sheet with one column a generation: prompt, original, best pictures."""
     folders = (results, results, *beside)
     lines = [
         {r["id"]: folder / r["folder"] / f"{name}.png" for r in _rows(folder)}

@@ -1,12 +1,12 @@
-"""Prints how batch jobs scale: two processes here, more by simulation.
+"""Measures how batch jobs scale to two processes, and simulates more.
 
     python benchmarks/scaling.py [--prompts 8] [--updates 5]
 
-First the same job runs in one and in two processes of one thread each, one after the
-other; the ratio of generations an hour, without start-up, should be near 2. Then the
-durations of its batches, with early stopping, are drawn at random for a long job, and
-dealt to 8, 64 and 1024 processes: in advance, every rank its share, or to whoever is
-free, as `doodl` does.
+First the same job runs in one process and then in two, with one thread each; the ratio
+of generations an hour, without start-up, should be near 2. Then the durations of its
+batches, with early stopping, are resampled for a long job. They are dealt to 8, 64 and
+1024 processes in two ways: in advance, an equal share to each rank; or one at a time to
+the rank that is free, as `doodl` does.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def durations(folder: Path) -> list[float]:
 
 
 def utilisation(batches: list[float], ranks: int, *, free: bool) -> float:
-    """Return the share of the ranks' time, until all have ended, that is work."""
+    """Return the share of the ranks' time that is work, until the last rank ends."""
     if free:
         loads = [0.0] * ranks
         for seconds in batches:

@@ -1,11 +1,10 @@
-"""Prints the sweep that chose the shapes world's settings for an application.
+"""Repeats the sweep that chose an application's settings for the shapes world.
 
     python benchmarks/sweep.py clip_text [--prompts 4] [--updates 10]
 
-The prompts and seeds are drawn apart from those of the demonstration and of
-`applications.py`. One setting is changed at a time from what the packaged configuration
-says; then come strengths of the one-step guidance that it is compared with. Further
-options go to `doodl`.
+Prompts and seeds differ from those of the demonstration and of `applications.py`. Each
+variant changes one setting of the packaged configuration; further variants are
+strengths of the one-step guidance. Further options go to `doodl`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The prompts, targets and pictures that the applications are measured on."""
+"""Prompts, targets and pictures on which the applications are measured."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ Rows = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class Task:
-    """What one application is asked for.
+    """The generations on which an application is measured.
 
     Args:
-        name: of the application, a packaged configuration.
-        data: of `PromptsAndSeeds`.
+        name: name of the application and of its packaged configuration.
+        data: arguments of `PromptsAndSeeds`.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Task:
 
 
 def mean(rows: Rows, column: str) -> float:
-    """Return the mean of a column where it has values, NaN where it has none."""
+    """Return the mean of a column's values, or NaN if it has none."""
     truth = {"True": "1", "False": "0"}
     values = [float(truth.get(row[column], row[column])) for row in rows if row[column]]
     return statistics.fmean(values) if values else math.nan
@@ -84,11 +84,11 @@ def task(name: str, folder: Path, count: int, seeds: str, seed: int) -> Task:
     """Return `count` prompts of an application, with their targets and pictures.
 
     Args:
-        name: of the application.
-        folder: where files of prompts and pictures are written.
-        count: prompts; or pictures, for an edit.
-        seeds: of the generations, as `0-1`; an edit's pictures need one each.
-        seed: of the prompts.
+        name: name of the application.
+        folder: folder for files of prompts and pictures.
+        count: number of prompts, or of pictures for an edit.
+        seeds: seeds of the generations, as `0-1`; an edit's pictures need one each.
+        seed: seed from which the prompts are drawn.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path, generator = folder / "prompts.csv", torch.Generator().manual_seed(seed)
@@ -120,7 +120,7 @@ def task(name: str, folder: Path, count: int, seeds: str, seed: int) -> Task:
 
 
 def _unnamed(count: int, generator: torch.Generator) -> Rows:
-    """Prompts that leave kind and pattern open, and a class for both."""
+    """Return prompts without kind and pattern, and classes that name both."""
     classes = [f"{p} {kind}" for kind in UNNAMED for p in PATTERNS[1:]]
     order = torch.randperm(len(classes), generator=generator).tolist()
     rows = []
@@ -132,7 +132,7 @@ def _unnamed(count: int, generator: torch.Generator) -> Rows:
 
 
 def _things(count: int, generator: torch.Generator, folder: Path) -> Rows:
-    """Pictures of one thing each, and prompts that name its kind and another place."""
+    """Return pictures of one object, and prompts with its kind and another place."""
     scenes = draw_scenes(count, generator, held_out="without", pairs=0.0)
     kind = torch.randint(len(NAMED), (count,), generator=generator)
     pattern = torch.randint(1, len(PATTERNS), (count,), generator=generator)
@@ -150,7 +150,7 @@ def _things(count: int, generator: torch.Generator, folder: Path) -> Rows:
 
 
 def _dull(count: int, generator: torch.Generator, folder: Path) -> list[str]:
-    """Pale pictures."""
+    """Return pale pictures to edit."""
     scenes = draw_scenes(count, generator, pairs=0.5)
     scenes = scenes.replace(vividness=torch.full_like(scenes.vividness, 0.35))
     paths = [folder / f"dull_{index}.png" for index in range(count)]

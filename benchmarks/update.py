@@ -1,10 +1,10 @@
-"""Prints what one update costs: adjoints x steps x batch sizes.
+"""Prints the cost of one update for several adjoints, steps and batch sizes.
 
     python benchmarks/update.py [--model shapes] [--steps 10 20] [--batches 1 4]
 
-`calls` is what the network calls of an update take when each is measured alone: the
-denoiser forward and forward with its input's gradient, decoder and guide; `over` is the
-update's time over theirs. `MiB` is what autograd keeps at most, on a GPU the peak of
+`calls` is the sum of the times of an update's network calls, each measured alone: the
+denoiser without and with its input's gradient, decoder and guide. `over` is the
+update's time divided by it. `MiB` is the peak that autograd keeps, on a GPU the peak of
 allocated memory, both without the weights.
 """
 

@@ -1,11 +1,11 @@
-"""Prints our update beside the call structure of the released code.
+"""Compares the cost of our update with the call structure of the released code.
 
     python benchmarks/versus_released.py [--model shapes] [--steps 20] [--threads 2]
 
-The other column does what the released code does, written anew here: conditional and
-unconditional predictions in two calls, nothing frozen (so that every weight's gradient
-is computed), one checkpoint per whole EDICT step, both images of a pair at once, one
-generation at a time. Same weights, same process, same crops.
+The other column rewrites the released code: conditional and unconditional predictions
+in two calls, no frozen network (every weight's gradient is computed), one checkpoint
+per EDICT step, both images of a pair at once, one generation at a time. Weights,
+process and crops are the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Released(Workload):
     """One update through the released code's call structure."""
 
     def released(self, steps: int) -> None:
-        """Take the gradient."""
+        """Compute the gradient as the released code does."""
         x, y = self.latents.unbind()
         for index, step in enumerate(self.networks.schedule.steps(steps)):
             x, y = checkpoint(self._step, x, y, step, index, use_reentrant=False)

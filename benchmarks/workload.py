@@ -1,4 +1,4 @@
-"""One update's work: a chain, a decoder, a guide's look at 16 crops of both images."""
+"""The work of one update: chain, decoder, and a guide on 16 crops of both images."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ STABLE_DIFFUSION = {
 
 @dataclass
 class Networks:
-    """Frozen networks and what they are told.
+    """Frozen networks and their inputs.
 
     Args:
         unet: `unet(z, timesteps, encoder_hidden_states=text)`.
         vae: the decoder's autoencoder.
-        clip: has `encode_image`, of pictures of `clip_size`.
-        clip_size: side of the picture that the guide takes.
+        clip: CLIP with `encode_image` for pictures of `clip_size`.
+        clip_size: side of the guide's input in pixels.
         cutout_size: smallest side of a crop.
-        schedule: of the noise.
-        text: (2, L, D), of the negative and of the positive prompt.
+        schedule: noise schedule.
+        text: (2, L, D) encodings of the negative and of the positive prompt.
         shape: (C, h, w) of a latent.
     """
 
@@ -61,7 +61,7 @@ class Networks:
 
     @property
     def weights(self) -> list[Tensor]:
-        """All their weights."""
+        """All parameters of these networks."""
         return [w for part in self.parts for w in part.parameters()]
 
     def network(self, z: Tensor, timesteps: Tensor, **told: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class Networks:
         return self.unet(z, timesteps, return_dict=False, **told)[0]
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Return images, about in [-1, 1]."""
+        """Return images of latents, approximately in [-1, 1]."""
         scaled = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
         return self.vae.decode(scaled, return_dict=False)[0].to(latents.dtype)
 
@@ -83,8 +83,8 @@ def load(
         name: `sd14` or `tiny` for random weights of Stable Diffusion 1.4's
             architecture, at its own size or very small; or what `--model.pretrained`
             takes.
-        device: where they live.
-        dtype: of their weights.
+        device: device of the networks.
+        dtype: dtype of their weights.
     """
     if name in ("sd14", "tiny"):
         found = _random(small=name == "tiny")
@@ -140,9 +140,9 @@ class Workload:
     """One update of B generations.
 
     Args:
-        networks: frozen, or not.
-        batch: B.
-        scale: of the guidance.
+        networks: networks, frozen or not.
+        batch: number of generations B.
+        scale: guidance scale.
         mixing: EDICT's p.
     """
 
@@ -194,7 +194,7 @@ class Workload:
         return self.distances(*inputs)[0]
 
     def distances(self, latents: Tensor, index: Tensor) -> tuple[Tensor]:
-        """Return the losses (N,) of some images' latents (N, C, h, w)."""
+        """Return the losses (N,) of the images of latents (N, C, h, w)."""
         networks = self.networks
         crops = cutouts.cutout(
             to_pixels(networks.decode(latents)),

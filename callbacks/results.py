@@ -13,23 +13,19 @@ from typing import Any
 from lightning import Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
-from safetensors.torch import save
 from torch import Tensor
 from typing_extensions import override
 
-from doodl import __version__, images
 from doodl.callbacks.base import GenerationCallback
 from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
 from doodl.jobs.archive import Archive
 from doodl.jobs.data import PromptsAndSeeds
 from doodl.jobs.identity import identity
-from doodl.jobs.report import scores_table
+from doodl.jobs.records import picture_files, summary
+from doodl.jobs.report import print_report
 from doodl.jobs.tables import TIMING
 from doodl.trajectory import Rendering, Trajectory
-
-MOST = 64
-"""Rows that the final table shows."""
 
 
 class Results(GenerationCallback):
@@ -145,7 +141,7 @@ class Results(GenerationCallback):
         for i, generation in enumerate(trajectory.generations):
             lines = "".join(json.dumps(line) + "\n" for line in self.metrics[i])
             files = {
-                **self._pictures(trajectory, i),
+                **picture_files(trajectory, i, self.archive.digest()),
                 "metrics.jsonl": lines.encode(),
                 TIMING: json.dumps({"seconds": seconds}).encode(),
             }
@@ -197,74 +193,9 @@ class Results(GenerationCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.metrics = [list(lines) for lines in state_dict["metrics"]]
 
-    def _pictures(self, trajectory: Trajectory, index: int) -> dict[str, bytes]:
-        """Return the files of a generation's images and of what makes them."""
-        generation = trajectory.generations[index]
-        snapshots = {
-            "original": trajectory.first[index],
-            "best": trajectory.best[index],
-            "final": trajectory.last[index],
-        }
-        shots = {k: shot for k, shot in snapshots.items() if shot is not None}
-        metadata = {
-            "prompt": generation.prompt,
-            "seed": str(generation.seed),
-            "settings": self.archive.digest(),
-            "software": f"doodl {__version__}",
-        }
-        files = {
-            f"{name}.png": images.encode(
-                shot.pixels, {**metadata, "update": str(shot.update)}
-            )
-            for name, shot in shots.items()
-        }
-        pairs = {
-            name: shot.latents.clone()  # one snapshot may be both best and final
-            for name, shot in shots.items()
-            if name != "original" and shot.latents is not None
-        }
-        return {**files, "latents.safetensors": save(pairs)} if pairs else files
-
     def report(self) -> None:
         """Print the rows of this job and where the files are."""
-        console, rows = Console(), self.rows()
-        if rows:
-            console.print(scores_table(rows[:MOST]))
-        if len(rows) > MOST:
-            console.out(f"and {len(rows) - MOST} more", highlight=False)
-        missing = len(self.generations) - len(rows)
-        if missing:
-            left = f"{missing} not finished yet: the same command goes on with them"
-            console.out(left, highlight=False)
-        # As plain text: brackets in a path are no markup, and a path has one line.
-        console.out(f"Pictures and manifest.csv: {self.folder}", highlight=False)
-        log = self.folder / "tensorboard"
-        if log.is_dir():
-            console.out(f"Curves: tensorboard --logdir {log}", highlight=False)
-
-
-def summary(trajectory: Trajectory, index: int, status: str) -> dict[str, Any]:
-    """Return a generation's row of the manifest."""
-    generation = trajectory.generations[index]
-    first, best = trajectory.first[index], trajectory.best[index]
-    last = trajectory.last[index]
-    failure, reason = trajectory.failures[index], trajectory.reasons[index]
-    return {
-        "id": generation.id,
-        "prompt": generation.prompt,
-        "seed": generation.seed,
-        "status": "failed" if failure else "stopped" if reason else status,
-        "updates": last.update if last else 0,
-        "guide_first": first.guide if first else None,
-        "guide_best": best.guide if best else None,
-        "judge_first": first.judge if first else None,
-        "judge_best": best.judge if best else None,
-        "verdict_first": first.verdict if first else None,
-        "verdict_best": best.verdict if best else None,
-        "selector": trajectory.selector,
-        "folder": generation.id,
-        "reason": failure or reason,
-    }
+        print_report(self.rows(), len(self.generations), self.folder)
 
 
 def _number(value: float) -> float | None:

@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from doodl.images import load
+from doodl.images import load, save
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 TINY = ["--model", "tiny", "--repeats", "1"]
@@ -74,3 +75,26 @@ def test_scaling_is_measured_and_simulated(tmp_path):
         *("processes", "1", "2"),
         *("ranks", "8", "64", "1024"),
     ]
+
+
+def test_equal_and_different_results_are_told_apart(tmp_path):
+    for name, value in (("one", 0.0), ("same", 0.0), ("other", 0.5)):
+        save(torch.full((3, 4, 4), value), tmp_path / name / "a" / "best.png")
+    run = [sys.executable, FOLDER / "same_results.py", tmp_path / "one"]
+    equal = subprocess.run([*run, tmp_path / "same"], check=False)
+    other = subprocess.run([*run, tmp_path / "other"], check=False)
+    assert (equal.returncode, other.returncode) == (0, 1)
+
+
+@pytest.mark.slow
+def test_the_share_of_the_manifest_is_measured():
+    line = printed("manifest.py", "--generations", "50", "--processes", "2")
+    assert line.startswith("50 generations of 10 s on 2 processes: ")
+    share = float(line.partition(" = ")[2].partition("%")[0])
+    assert 0 < share < 1
+
+
+def test_the_style_of_the_source_is_measured():
+    head, rule, row = printed("style.py").splitlines()
+    assert head.count("|") == rule.count("|") == row.count("|")
+    assert row.startswith("| ours | ")

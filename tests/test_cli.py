@@ -378,7 +378,7 @@ def test_callbacks_that_change_pictures_belong_to_a_folder(empty, capsys):
     cli.main(["fit", *TINY, "--trainer.callbacks+=doodl.callbacks.Animation"])
     with pytest.raises(SystemExit):
         cli.main(["fit", *TINY, "--trainer.callbacks+=black.Black"])
-    assert "made with other settings: trainer.callbacks" in capsys.readouterr().err
+    assert "made with other settings: callbacks" in capsys.readouterr().err
 
 
 def test_predict_with_a_baseline(empty):
@@ -388,7 +388,7 @@ def test_predict_with_a_baseline(empty):
 
 
 def test_a_wide_gap_is_one_sentence(empty, capsys, monkeypatch):
-    monkeypatch.setattr("doodl.guards.CORRUPT_GAP", 1e-9)
+    monkeypatch.setattr("doodl.trajectory.CORRUPT_GAP", 1e-9)
     cli.main(["predict", *TINY])
     err = capsys.readouterr().err
     said = [line for line in err.splitlines() if line.startswith("doodl: The two")]

@@ -108,16 +108,18 @@ def test_a_model_of_few_steps_has_the_direct_gradient_of_one_latent(name, loaded
 
 def run(folder, tmp_path, **settings):
     """Three updates without noise; returns the losses."""
-    from lightning import Callback, Trainer
+    from lightning import Trainer
 
+    from doodl.events import GenerationCallback
     from doodl.jobs.data import PromptsAndSeeds
     from doodl.optimizer import LatentSGD
 
     losses = []
 
-    class Watch(Callback):
-        def on_train_batch_end(self, trainer, pl_module, *args):
-            losses.append(pl_module.diagnostics["loss"].sum().item())
+    class Watch(GenerationCallback):
+        def on_rendered(self, trajectory, rendering, terms):
+            if "loss" in terms:
+                losses.append(terms["loss"].sum().item())
 
     stage, images = settings.pop("stage", "fit"), settings.pop("images", None)
     edit = {"average_pair": False, "tie_gradients": False, "renormalize": False}

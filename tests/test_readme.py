@@ -2,11 +2,14 @@
 
 import re
 import shlex
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from doodl.cli import main
+from doodl.images import load
+from doodl.optimization import optimize
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -20,6 +23,17 @@ def test_the_python_example_optimises(tmp_path, monkeypatch, capsys):
     exec(example.replace("num_updates=10", "num_updates=2"), {})
     assert len(list((tmp_path / "results/python").glob("*/best.png"))) == 2
     assert re.search(r"^-?0\.\d+$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_the_one_call_saves_a_picture(world, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (example,) = (block for block in BLOCKS if "doodl.optimize(" in block)
+    name = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    example = example.replace(name, str(world / "pipeline")).replace("cuda", "cpu")
+    short = {"num_steps": 2, "num_updates": 1, "mixing": 0.8}
+    monkeypatch.setattr("doodl.optimize", partial(optimize, **short), raising=False)
+    exec(example, {})
+    assert load("fox.png").shape == (3, 32, 32)
 
 
 @pytest.mark.usefixtures("shapes")

@@ -87,6 +87,7 @@ class DoodlCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         if not self._get(self.config, "dry_run"):
             super()._run_subcommand(subcommand)
+            end(self.trainer)
             return
         if subcommand != "fit":
             raise ValueError(
@@ -96,6 +97,8 @@ class DoodlCLI(LightningCLI):
         from doodl.jobs.dry_run import dry_run, print_cost
         from doodl.jobs.preflight import preflight
 
+        if not self.trainer.is_global_zero:  # the first process speaks for all
+            return
         preflight(self.model, self.model.settings, self.trainer, self.datamodule)
         print_cost(dry_run(self.model, self.datamodule, self.trainer))
 
@@ -120,7 +123,7 @@ def main(args: Sequence[str] | None = None) -> None:
         with warnings.catch_warnings(), requeue_as_stop():
             warnings.filterwarnings("ignore", module="lightning")
             warnings.showwarning = _say
-            cli = DoodlCLI(
+            DoodlCLI(
                 GuidedGeneration,
                 PromptsAndSeeds,
                 args=arguments,
@@ -137,7 +140,6 @@ def main(args: Sequence[str] | None = None) -> None:
         raise SystemExit(128 + signal.SIGTERM) from None
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None
-    end(cli.trainer)
 
 
 def end(trainer: Trainer) -> None:

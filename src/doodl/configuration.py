@@ -1,4 +1,4 @@
-"""Which configuration files stand below what the command line gives."""
+"""Configuration files that supply the defaults of a command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 CONFIGS = Path(__file__).parent / "configs"
-"""Where an installed package keeps them; `configs/` of a checkout otherwise."""
+"""Folder of the packaged configurations: in the package, or in a checkout."""
 if not CONFIGS.is_dir():
     CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -17,11 +17,11 @@ CONFIG = ("--config", "-c")
 
 
 def packaged(arguments: Sequence[str]) -> list[str]:
-    """Return arguments in which a packaged configuration's bare name is its path.
+    """Return arguments in which bare names of packaged configurations are paths.
 
-    Only what follows `--config` or `-c` is a configuration, and a file of the current
-    folder goes before a packaged one. `NAME_shapes.yaml` follows `NAME.yaml` as long as
-    the model is the embedded one.
+    Only the argument after `--config` or `-c` is a configuration. A file in the current
+    folder takes precedence over a packaged configuration of its name. With the embedded
+    model, `NAME_shapes.yaml` is added after `NAME.yaml`.
     """
     expanded: list[str] = []
     shapes = model_of(arguments) == "shapes"
@@ -39,13 +39,13 @@ def packaged(arguments: Sequence[str]) -> list[str]:
 
 
 def default_configs(arguments: Sequence[str]) -> list[Path]:
-    """Return the configurations that stand below what the user gives.
+    """Return the configurations that the user's arguments override.
 
-    `default.yaml` has the paper's values. As long as the model is the embedded one,
-    `shapes.yaml` follows it, since a small world needs other values.
+    `default.yaml` has the paper's values. With the embedded model, `shapes.yaml`
+    follows it, because a small model needs other values.
 
     Raises:
-        ValueError: a configuration that the user gives cannot be read.
+        ValueError: a configuration in the arguments cannot be read.
     """
     shapes = model_of(arguments) == "shapes"
     names = ["default", "shapes"] if shapes else ["default"]
@@ -53,10 +53,10 @@ def default_configs(arguments: Sequence[str]) -> list[Path]:
 
 
 def model_of(arguments: Sequence[str]) -> str:
-    """Return the model that the arguments ask for, by default the embedded one.
+    """Return the model that the arguments select, by default the embedded one.
 
     Raises:
-        ValueError: a configuration that the user gives cannot be read.
+        ValueError: a configuration in the arguments cannot be read.
     """
     model = "shapes"
     for i, argument in enumerate(arguments):
@@ -70,18 +70,18 @@ def model_of(arguments: Sequence[str]) -> str:
 
 
 def _model_in(path: Path) -> str | None:
-    """Return the model that a configuration names, if it is there and names one."""
+    """Return the model that a configuration names, or None."""
     if not path.is_file():
-        return None  # said by the parser, which also knows where it looked
+        return None  # the parser reports it, with the folders that it searched
     model = _read(path).get("model")
     return model.get("pretrained") if isinstance(model, dict) else None
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return what a configuration says; unlike the parser's, its errors name the file.
+    """Return the content of a configuration; unlike the parser's, errors name the file.
 
     Raises:
-        ValueError: it cannot be read, or is no mapping.
+        ValueError: the file cannot be read, or is not a mapping.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

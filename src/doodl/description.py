@@ -1,9 +1,9 @@
 """Descriptions: an object as the class and the arguments it was constructed with.
 
-A folder of results records what it was made with. The values have to be the same
+A folder of results records the settings of its images. They have to be the same
 whether an object comes from a configuration file or from Python, and must not change
 while it is used: a guide has other attributes before it loads its network than after.
-Its constructor's arguments have both properties.
+The arguments of its constructor have both properties; its attributes do not.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Described:
             bound = inspect.signature(cls.__init__).bind(self, *args, **kwargs)
         except TypeError:
             # copy and pickle pass no arguments, and restore the stored ones; in other
-            # cases `__init__` explains what is wrong with the arguments.
+            # cases `__init__` raises the error.
             return self
         bound.apply_defaults()
         # `__dict__`, since nn.Module refuses attributes before its `__init__`.
@@ -98,7 +98,7 @@ def _describe(value: Any, outer: tuple[int, ...]) -> Any:
 
 
 def _arguments(value: object) -> dict[str, Any]:
-    """Return the constructor's arguments by name, as far as they are known."""
+    """Return the constructor's arguments that are known, by name."""
     attributes = getattr(value, "__dict__", {})
     if ARGUMENTS in attributes:
         return attributes[ARGUMENTS]

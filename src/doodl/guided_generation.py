@@ -21,7 +21,7 @@ from doodl.jobs.dealing import Work, count_alone
 from doodl.jobs.preflight import preflight
 from doodl.optimizer import LatentSGD, check_optimizer
 from doodl.precision import placement_of
-from doodl.pretrained import CheckpointSource, check_source
+from doodl.pretrained import CheckpointSource, Pipeline, check_source
 from doodl.render_settings import RenderSettings
 from doodl.rendering import Batch, Renderer
 from doodl.trajectory import Rendering, Selector, Trajectory
@@ -38,7 +38,7 @@ class GuidedGeneration(LightningModule):
 
     Args:
         pretrained: diffusers model: a hub id, a local folder, a `.safetensors` file,
-            or `shapes` for the packaged model.
+            `shapes` for the packaged model, or a loaded pipeline (see `borrowed`).
         guide: computes the loss, from a frozen network or any function of the pixels.
         loading: revision, variant and LoRAs of the model.
         optimizer: makes the optimiser from the parameters, by default `LatentSGD`.
@@ -56,7 +56,7 @@ class GuidedGeneration(LightningModule):
 
     def __init__(
         self,
-        pretrained: str,
+        pretrained: str | Pipeline,
         guide: Guide,
         *,
         loading: CheckpointSource | None = None,

@@ -125,13 +125,22 @@ def encode(pixels: Tensor, metadata: Mapping[str, str] | None = None) -> bytes:
     Raises:
         ValueError: `pixels` have another shape or are not finite.
     """
-    picture = Image.fromarray(_bytes(pixels).numpy())
+    picture = to_pil(pixels)
     info = PngInfo()
     for key, text in (metadata or {}).items():
         info.add_text(key, text)
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", pnginfo=info)
     return buffer.getvalue()
+
+
+def to_pil(pixels: Tensor) -> Image.Image:
+    """Return pixels (3, H, W) in [0, 1] as an 8-bit RGB image of Pillow.
+
+    Raises:
+        ValueError: `pixels` have another shape or are not finite.
+    """
+    return Image.fromarray(_bytes(pixels).numpy())
 
 
 def _bytes(pixels: Tensor) -> Tensor:

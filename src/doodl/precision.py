@@ -1,4 +1,4 @@
-"""The precision of the networks, which never touches the latents."""
+"""The precision of the networks; the latents keep their own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WEIGHTS = {
     "bf16-mixed": torch.float32,
     "16-mixed": torch.float32,
 }
-"""What the weights of the model's networks are stored in."""
+"""Type of the stored weights of the model's networks, by `trainer.precision`."""
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -27,15 +27,16 @@ class NetworkPrecision(Precision):
     """Chooses the precision of the networks, and leaves latents and steps alone.
 
     `bf16-true` and `16-true` store the weights of denoiser, text encoders and decoder
-    in 16 bits; `bf16-mixed` and `16-mixed` keep them and cast where it is safe, guides
-    included. The `Renderer` applies both wherever it calls a network. Nothing scales
-    the loss or skips an update: a gradient that is not finite ends its generation.
+    in 16 bits; `bf16-mixed` and `16-mixed` keep 32-bit weights and run all networks,
+    guides included, under autocast. The `Renderer` applies both wherever it calls a
+    network. Nothing scales the loss or skips an update: a gradient that is not finite
+    ends its generation.
 
     Args:
-        precision: as `trainer.precision`.
+        precision: value of `trainer.precision`.
 
     Raises:
-        ValueError: a precision that networks cannot have.
+        ValueError: the precision is not one of `WEIGHTS`.
     """
 
     def __init__(self, precision: str = "32-true") -> None:
@@ -53,7 +54,7 @@ class NetworkPrecision(Precision):
 
 
 def weights_of(trainer: Trainer) -> torch.dtype:
-    """Return what the networks' weights are stored in.
+    """Return the type of the networks' stored weights.
 
     Raises:
         ValueError: the trainer's precision would change the latents or their gradient.

@@ -16,7 +16,7 @@ from doodl.execution import in_network_precision
 from doodl.generation import Generation
 from doodl.guides.views import FullFrame, Views
 from doodl.images import to_pixels
-from doodl.pretrained import CheckpointSource, TextToImage
+from doodl.pretrained import CheckpointSource, Pipeline, TextToImage
 from doodl.render_settings import RenderSettings
 from doodl.sampling.adjoints import default_adjoint
 from doodl.sampling.chain import Method
@@ -73,7 +73,7 @@ class Renderer:
     @classmethod
     def load(
         cls,
-        name: str,
+        name: str | Pipeline,
         settings: RenderSettings,
         *,
         device: torch.device | str = "cpu",

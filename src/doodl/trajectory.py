@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+from PIL import Image
 from torch import Tensor
 
+from doodl import images
 from doodl.generation import Generation
 from doodl.sampling.memory import is_out_of_memory
 
@@ -64,6 +66,11 @@ class Snapshot:
     guide: float
     judge: float | None
     verdict: bool | None
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture as an 8-bit RGB image of Pillow."""
+        return images.to_pil(self.pixels)
 
 
 class Trajectory:

@@ -1,15 +1,20 @@
 """`doodl fit --dry-run`: everything is checked and counted, and nothing is loaded."""
 
 import json
+import math
 import shutil
 import sys
+from functools import partial
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from doodl import cli
+from doodl import cli, images
+from doodl.editing import Edit
+from doodl.jobs import timing
 from doodl.jobs.dry_run import dry_run
+from doodl.optimizer import LatentSGD
 from doodl.pretrained import TextToImage
 from doodl.pretrained.outline import outline
 
@@ -64,15 +69,10 @@ def test_it_counts_what_an_update_computes(costs, fit, model, unloaded):
     cost = costs("--data.prompts", '["a red circle"]', "--data.seeds", "0-1")
     assert (cost.guided, cost.plain, cost.batch) == (6, 0, 2)
 
-    class Counted(FlopCounterMode):
-        updates = ()
-
-    counter = Counted(display=False)
     module = fit(["a red circle"], (0, 1), num_steps=3, num_updates=1)
-    module.begin(module.trajectory.generations)
-    with counter:
-        final = module.sampler.sample(module.latents, module.conditioning)
-        module.decode(final).sum().backward()
+    with FlopCounterMode(display=False) as counter:
+        final = module.renderer.sample(module.latents, module.batch)
+        module.renderer.losses(final, module.batch, 0).total.sum().backward()
     assert cost.flops == counter.get_total_flops()
     networks = model.networks()
     assert cost.weights == sum(4 * p.numel() for n in networks for p in n.parameters())
@@ -109,6 +109,123 @@ def test_memory_grows_with_steps_where_the_adjoint_keeps_something(costs):
     assert few["checkpoint"] < many["checkpoint"] < many["direct"]
     graph = costs().calls[0].graph
     assert many["direct"] - few["direct"] == 12 * graph > 0
+
+
+def test_a_checkpoint_keeps_one_latent_a_call_whatever_the_method(costs, model):
+    latent = 2 * 4 * math.prod(model.latent_shape())  # a batch of 2 in 4 bytes
+    for method, calls in (("edict.EDICT", 2), ("ddim.DDIM", 1)):
+        chosen = ("--model.method", f"doodl.sampling.{method}")
+        few = costs(*chosen, "--data.seeds", "0-1").memory()
+        many = costs(*chosen, "--data.seeds", "0-1", "--model.num_steps", "9").memory()
+        more = many["checkpoint"] - few["checkpoint"]
+        assert more == 6 * calls * latent
+        assert ("reversible" in many) == (calls == 2)
+
+
+@pytest.mark.parametrize("editing", [True, False])
+def test_chains_without_a_gradient_are_counted(costs, fit, counted, editing, tmp_path):
+    options, settings = [], {}
+    if editing:
+        picture = str(tmp_path / "picture.png")
+        images.save(torch.rand(3, 32, 32), picture)
+        options = [
+            "--model.edit",
+            "doodl.editing.Edit",
+            "--data.images",
+            f"[{picture}]",
+        ]
+        options += ["--model.optimizer.init_args.average_pair", "false"]
+        sgd = partial(LatentSGD, average_pair=False)
+        settings = {"edit": Edit(), "images": [picture], "optimizer": sgd}
+    cost = costs("--data.prompts", '["a red circle"]', "--data.seeds", "0-1", *options)
+    fit(["a red circle"], (0, 1), num_steps=3, num_updates=4, **settings)
+    # An update calls the network as often with a gradient as without.
+    others = len(counted.no_grad) - len(counted.grad)
+    assert others == cost.other_chains * cost.guided
+    seconds = cost.guided * cost.calls[0].seconds * cost.other_chains
+    assert cost.total == pytest.approx(
+        4 * cost.seconds + seconds + cost.decoder.seconds
+    )
+
+
+def test_mixed_precision_is_measured_as_the_job_computes(costs):
+    full, mixed = costs(), costs("--trainer.precision", "bf16-mixed")
+    assert mixed.weights == full.weights
+    assert mixed.calls[0].graph < full.calls[0].graph
+    assert mixed.decoder.graph < full.decoder.graph
+
+
+def test_it_says_what_is_timed(costs, capsys):
+    costs()
+    said = capsys.readouterr().err
+    assert "doodl: timing the denoiser with guidance, a batch of 2, on cpu" in said
+    assert "doodl: timing the decoder on cpu" in said
+
+
+def test_what_takes_too_long_is_estimated(costs, capsys, monkeypatch):
+    measured = costs()
+    capsys.readouterr()
+    monkeypatch.setattr("doodl.jobs.timing.LIMIT", 0.0)
+    monkeypatch.delattr("doodl.jobs.probe.fill")  # nothing is called for real
+    estimated = costs()
+    out, err = capsys.readouterr()
+    assert out.count("estimated from FLOPs") == 2
+    assert err.count("estimated from FLOPs") == 1
+    assert estimated.flops == pytest.approx(measured.flops, rel=0.05)
+    assert estimated.total > 0
+    assert estimated.weights == measured.weights
+
+
+def test_timing_ends_at_the_limit(monkeypatch):
+    class Clock:
+        now = 0.0
+
+        def perf_counter(self):
+            return self.now
+
+    clock, calls = Clock(), []
+    monkeypatch.setattr(timing, "time", clock)
+
+    def slow(z):
+        calls.append(z.device.type)
+        clock.now += 0.0 if z.device.type == "meta" else 16.0
+        return 2 * z @ z
+
+    counted = timing.count_flops(slow, torch.ones(4, 4, device="meta"))
+    calls.clear()
+    stopwatch = timing.Stopwatch(torch.device("cpu"), torch.float32)
+    found = stopwatch.measure("it", slow, torch.ones(4, 4), counted)
+    assert len(calls) == 1
+    assert found.estimated
+    assert found.seconds == 16.0
+    ratio = counted.gradient_flops / counted.flops
+    assert found.gradient_seconds == pytest.approx(16.0 * ratio)
+    stopwatch.measure("another", slow, torch.ones(4, 4), counted)
+    assert len(calls) == 1
+
+
+def test_with_several_devices_it_prints_the_table_and_starts_nobody(
+    costs, capsys, monkeypatch
+):
+    monkeypatch.delattr("subprocess.Popen")
+    costs("--trainer.devices", "2", "--trainer.accelerator", "cpu")
+    printed = capsys.readouterr().out
+    assert "on 2 processes" in printed
+    assert "manifest.csv" not in printed
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_of_torchruns_ranks_the_first_speaks(capsys, monkeypatch, rank):
+    variables = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": 2}
+    variables |= {"LOCAL_WORLD_SIZE": 2, "TORCHELASTIC_RUN_ID": 1}
+    variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 1}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, str(value))
+    cli.main(["fit", "--dry-run", *JOB, "--trainer.accelerator", "cpu"])
+    out, err = capsys.readouterr()
+    assert ("on 2 processes" in out) == (rank == 0)
+    if rank:
+        assert (out, err) == ("", "")
 
 
 def test_calls_without_guidance_are_counted_apart(costs):

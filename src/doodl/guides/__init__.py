@@ -6,6 +6,7 @@ from doodl.guides.classifier import Classifier
 from doodl.guides.clip import CLIPText
 from doodl.guides.clip_image import CLIPImage
 from doodl.guides.ensemble import Ensemble
+from doodl.guides.function import Function
 from doodl.guides.preference import Preference
 from doodl.guides.symmetry import Symmetry
 
@@ -15,6 +16,7 @@ __all__ = [
     "CLIPText",
     "Classifier",
     "Ensemble",
+    "Function",
     "Guide",
     "Preference",
     "Symmetry",

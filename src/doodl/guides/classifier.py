@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from doodl.generation import Generation
 from doodl.guides.base import Guide, freeze
-from doodl.guides.labels import find_class, read_labels
+from doodl.guides.labels import check_class, find_class, read_labels
 
 
 class Classifier(Guide):
@@ -196,19 +196,6 @@ class Classifier(Guide):
         if not self.loaded:
             raise RuntimeError("The guide has no network yet; call load() first.")
         return self
-
-
-def check_class(target: int, count: int) -> None:
-    """Refuse a class that a classifier of `count` classes does not have.
-
-    Raises:
-        ValueError: `target` is `count` or more.
-    """
-    if target >= count:
-        raise ValueError(
-            f"Expected a target from 0 to {count - 1}, the classes of this "
-            f"classifier, received {target}."
-        )
 
 
 def check_input(

@@ -145,7 +145,7 @@ class CLIPText(ClipGuide):
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Return the unit embeddings (N, D) of N texts, in float32 or more.
 
-        A warning quotes what exceeds the context length, once for each text.
+        A warning quotes the part beyond the context length, once for each text.
         """
         clip = self._loaded()
         for text in texts:

@@ -42,6 +42,19 @@ def find_class(target: str | int, names: Mapping[int, str]) -> int:
     return target
 
 
+def check_class(target: int, count: int) -> None:
+    """Refuse a class that a classifier of `count` classes does not have.
+
+    Raises:
+        ValueError: `target` is `count` or more.
+    """
+    if target >= count:
+        raise ValueError(
+            f"Expected a target from 0 to {count - 1}, the classes of this "
+            f"classifier, received {target}."
+        )
+
+
 def read_labels(path: Path) -> dict[int, str]:
     """Return the names of classes by index.
 

@@ -1,1 +1,1 @@
-"""A batch job: what is to be made, which process makes it, and what is kept."""
+"""Batch jobs: prompts and seeds, their distribution over processes, and results."""

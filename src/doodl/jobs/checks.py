@@ -1,4 +1,4 @@
-"""What prompts and seeds have to be like, said in one sentence where they are not."""
+"""Checks of prompts and seeds; each refuses with one sentence."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Seeds of a text such as `0-99` or `0-3,7`; both ends of a range count.
+    """Return the seeds of a text such as `0-99` or `0-3,7`; ranges include both ends.
 
     Raises:
-        ValueError: the text is anything else.
+        ValueError: the text is not a list of seeds and ranges.
     """
     seeds: list[int] = []
     for part in text.split(","):
@@ -28,10 +28,10 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def check_file(prompts: str) -> None:
-    """Refuse a text that is meant as a prompt, not as a file of them.
+    """Refuse a text that is a prompt instead of the path of a file of prompts.
 
     Raises:
-        ValueError: it is no file and does not look like one.
+        ValueError: there is no such file, and the text has no file ending.
     """
     looks = Path(prompts).suffix.lower() in (".txt", ".csv", ".jsonl")
     try:
@@ -83,7 +83,7 @@ def check_seeds(seeds: Sequence[int]) -> None:
 
 
 def check_distinct(name: str, values: Sequence[Any]) -> None:
-    """Refuse values of which two are equal.
+    """Refuse a list with two equal values.
 
     Raises:
         ValueError: naming the value.

@@ -1,91 +1,41 @@
-"""What network calls cost, and what a job of them does."""
+"""What a whole job costs, computed from the cost of single network calls."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-import torch
 from rich.table import Table
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
-from doodl.sampling import memory
+from doodl.jobs.timing import CallCost
 
 METRICS = 400
-"""Bytes of one update's line in `metrics.jsonl`, about."""
+"""Typical bytes of one update's line in `metrics.jsonl`."""
 
 
 @dataclass(frozen=True)
-class Call:
-    """What one call of a network costs for a batch, and with its gradient.
+class JobCost:
+    """Cost of a job, without guide, judge, and loading the networks.
 
     Args:
-        seconds: of the call.
-        gradient_seconds: of the call and its gradient.
-        flops: of the call.
-        gradient_flops: of the call and its gradient.
-        graph: bytes kept for the gradient.
-    """
-
-    seconds: float = 0.0
-    gradient_seconds: float = 0.0
-    flops: int = 0
-    gradient_flops: int = 0
-    graph: int = 0
-
-    @classmethod
-    def measure(cls, call: Callable[[Tensor], Tensor], inputs: Tensor) -> Call:
-        """Run a call three times without and three times with its gradient."""
-        inputs = inputs.detach().requires_grad_()
-
-        def forward() -> None:
-            with torch.no_grad():
-                call(inputs)
-
-        def both() -> None:
-            with torch.enable_grad():
-                call(inputs).sum().backward()
-
-        return cls(
-            _seconds(forward, inputs.device),
-            _seconds(both, inputs.device),
-            _flops(forward),
-            _flops(both),
-            memory.graph_bytes(lambda: call(inputs)),
-        )
-
-    def times(self, count: int, *, apart: bool) -> Call:
-        """Return the cost of so many calls, one after the other or at once."""
-        return Call(
-            count * self.seconds,
-            count * self.gradient_seconds,
-            count * self.flops,
-            count * self.gradient_flops,
-            self.graph * (1 if apart else count),
-        )
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a job costs, without the guide and without loading.
-
-    Args:
-        remaining: generations that are still to be made.
-        batches: in which they are made.
-        batch: generations in the measured one.
-        updates: of each generation.
-        guided: network calls of a chain that make two predictions.
-        plain: network calls of a chain that make one.
-        calls: what a guided and a plain one cost.
-        decoder: what decoding a batch costs.
-        repeats: of each call, how much of it backward repeats, 0 to 1.
+        remaining: number of generations that still have to be made.
+        batches: number of batches that they form.
+        batch: number of generations in the measured batch.
+        updates: number of updates of each generation.
+        guided: calls per chain with guidance; each makes two predictions.
+        plain: calls per chain without guidance; each makes one prediction.
+        calls: cost of a guided call and of a plain call.
+        decoder: cost of decoding all latents of a batch.
+        repeats: share of forward calls that backward runs again (0 direct, 1
+            reversible and checkpoint).
+        other_chains: chains without a gradient per batch: the last rendering, and two
+            more for an edit, which inverts its pictures and samples them once.
+        reversible: whether the method can be reversed.
         weights: bytes of the networks.
-        pair: bytes of a batch's latents.
+        latents: bytes of one latent of each generation of the batch.
         disk: bytes of a generation's files, at most.
-        processes: that share the job.
+        processes: number of processes that share the job.
     """
 
     remaining: int
@@ -94,85 +44,80 @@ class Cost:
     updates: int
     guided: int
     plain: int
-    calls: tuple[Call, Call]
-    decoder: Call
+    calls: tuple[CallCost, CallCost]
+    decoder: CallCost
     repeats: float
+    other_chains: int
+    reversible: bool
     weights: int
-    pair: int
+    latents: int
     disk: int
     processes: int
 
-    def _chain(self, value: Callable[[Call], float]) -> float:
+    def _chain(self, value: Callable[[CallCost], float]) -> float:
         guided, plain = self.calls
         return self.guided * value(guided) + self.plain * value(plain)
 
     @property
+    def estimated(self) -> bool:
+        """Whether times follow from FLOPs instead of a measurement."""
+        return any(cost.estimated for cost in (*self.calls, self.decoder))
+
+    @property
     def flops(self) -> float:
-        """Of one update of a batch."""
+        """FLOPs of one update of a batch."""
         chain = self._chain(lambda c: self.repeats * c.flops + c.gradient_flops)
         return chain + self.decoder.gradient_flops
 
     @property
     def seconds(self) -> float:
-        """Of one update of a batch."""
+        """Seconds of one update of a batch."""
         chain = self._chain(lambda c: self.repeats * c.seconds + c.gradient_seconds)
         return chain + self.decoder.gradient_seconds
 
     @property
     def total(self) -> float:
         """Seconds of the whole job."""
-        last = self._chain(lambda c: c.seconds) + self.decoder.seconds
+        chains = self.other_chains * self._chain(lambda c: c.seconds)
         rounds = -(-self.batches // self.processes)
-        return rounds * (self.updates * self.seconds + last)
+        batch = self.updates * self.seconds + chains + self.decoder.seconds
+        return rounds * batch
 
     def memory(self) -> dict[str, int]:
-        """Return the bytes that each adjoint needs at its peak."""
+        """Return the peak bytes of each adjoint that works with the method."""
         graph = max(call.graph for call in self.calls)
         every = int(self._chain(lambda c: c.graph))
         peak = max(graph, self.decoder.graph)
-        stored = (self.guided + self.plain) * self.pair // 2
-        return {
+        stored = (self.guided + self.plain) * self.latents
+        found = {
             "reversible": self.weights + peak,
             "checkpoint": self.weights + stored + peak,
             "direct": self.weights + every + self.decoder.graph,
         }
-
-    def table(self) -> Table:
-        """Return all of it as lines of text."""
-        calls = self.guided + self.plain
-        alone = f", {self.plain} of them without guidance" if self.plain else ""
-        table = Table(box=None, show_header=False)
-        rows = {
-            "generations": f"{self.remaining} in {self.batches} batches",
-            "network calls an update": f"{calls} forward, {calls} with gradient{alone}",
-            "TFLOP an update": f"{self.flops / 1e12:.3g}, a batch of {self.batch}",
-            "seconds an update": f"{self.seconds:.3g}, a batch of {self.batch}",
-            **{
-                f"GiB, {adjoint} adjoint": f"{size / 2**30:.3g}"
-                for adjoint, size in self.memory().items()
-            },
-            "MiB on the disk": f"at most {self.remaining * self.disk / 2**20:.3g}",
-            "whole job": f"{timedelta(seconds=round(self.total))} on "
-            f"{self.processes} process{'es' if self.processes > 1 else ''}",
-        }
-        for name, value in rows.items():
-            table.add_row(name, value)
-        return table
+        return {k: v for k, v in found.items() if self.reversible or k != "reversible"}
 
 
-def _seconds(call: Callable[[], None], device: torch.device, repeats: int = 3) -> float:
-    """Return the fastest of some calls, after one to warm up."""
-    found = []
-    for _ in range(1 + repeats):
-        began = time.perf_counter()
-        call()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        found.append(time.perf_counter() - began)
-    return min(found[1:])
-
-
-def _flops(call: Callable[[], None]) -> int:
-    with FlopCounterMode(display=False) as counter:
-        call()
-    return counter.get_total_flops()
+def cost_table(cost: JobCost) -> Table:
+    """Return the cost of a job as lines of text."""
+    calls = cost.guided + cost.plain
+    alone = f", {cost.plain} of them without guidance" if cost.plain else ""
+    method = ", estimated from FLOPs" if cost.estimated else ""
+    others = cost.other_chains * calls
+    processes = f"{cost.processes} process{'es' if cost.processes > 1 else ''}"
+    rows = {
+        "generations": f"{cost.remaining} in {cost.batches} batches",
+        "network calls an update": f"{calls} forward, {calls} with gradient{alone}",
+        "other network calls": f"{others} forward, a batch of {cost.batch}",
+        "TFLOP an update": f"{cost.flops / 1e12:.3g}, a batch of {cost.batch}",
+        "seconds an update": f"{cost.seconds:.3g}, a batch of {cost.batch}{method}",
+        **{
+            f"GiB, {adjoint} adjoint": f"{size / 2**30:.3g}"
+            for adjoint, size in cost.memory().items()
+        },
+        "MiB on the disk": f"at most {cost.remaining * cost.disk / 2**20:.3g}",
+        "whole job": f"{timedelta(seconds=round(cost.total))} on {processes}{method}",
+    }
+    table = Table(box=None, show_header=False)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table

@@ -1,138 +1,117 @@
-"""`doodl fit --dry-run`: check a job and measure what it will cost."""
+"""`doodl fit --dry-run`: measures what a job will cost without loading any weights."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+import math
+from collections.abc import Iterator, Sequence
 
 import torch
+from lightning import Trainer
 from rich.console import Console
 from torch import Tensor
 
-from doodl.generation import Generation
+from doodl.events import Events
 from doodl.guided_generation import GuidedGeneration
-from doodl.jobs.cost import METRICS, Call, Cost
+from doodl.jobs.cost import METRICS, JobCost, cost_table
 from doodl.jobs.data import PromptsAndSeeds
-from doodl.pretrained.outline import fill, outline
+from doodl.jobs.probe import Probe
+from doodl.jobs.timing import CallCost
+from doodl.precision import placement_of
+from doodl.pretrained import TextToImage
+from doodl.pretrained.outline import outline
+from doodl.rendering import Renderer
 from doodl.sampling import memory
-from doodl.sampling.adjoints import BudgetAdjoint, DirectAdjoint
-from doodl.sampling.denoiser import Conditioning
+from doodl.sampling.adjoints import BudgetAdjoint, repeats
 
 
 def dry_run(
-    module: GuidedGeneration,
-    data: PromptsAndSeeds,
-    device: torch.device,
-    dtype: torch.dtype = torch.float32,
-    processes: int = 1,
-) -> Cost:
-    """Check all that a job is given, and return what it will cost.
+    module: GuidedGeneration, data: PromptsAndSeeds, trainer: Trainer
+) -> JobCost:
+    """Return what a job will cost.
 
-    Configurations and tokenizers are read, and one call of the network is timed with
-    weights made up on the spot.
+    Only configurations and tokenizers are read. One call of each network is timed with
+    random weights, in the precision of the job; where that would take longer than
+    `timing.LIMIT`, its time is estimated from its FLOPs.
 
     Args:
-        module: with its archive, if there is one.
-        data: what is to be made.
-        device: of the networks.
-        dtype: of the networks.
-        processes: that share the job.
+        module: the module, whose networks are not loaded.
+        data: the generations of the job.
+        trainer: its device, its precision, and its callbacks, which know the
+            generations that are finished.
 
     Raises:
-        ValueError: what the job would refuse, and a network without room.
+        ValueError: the settings do not fit the model, or there is too little memory for
+            the networks.
     """
-    module.parts.check(data.generations)
-    model = outline(module.pretrained, dtype, module.loading)
-    module.adopt(model, sixteen_bits=dtype.itemsize == 2)
-    told = _told(module, data.generations)
-    weights = sum(
-        p.numel() * p.element_size()
-        for part in model.networks()
-        for p in part.parameters()
-    )
-    free = memory.available_bytes(device)
-    if free and weights > free:
-        raise ValueError(
-            f"Expected room for the networks' {weights / 2**30:.3g} GiB, found "
-            f"{free / 2**30:.3g} GiB; choose a smaller precision or another machine."
-        )
-    fill(model.denoiser, device)
-    fill(model.vae, device)
-
-    remaining = module.archive.remaining if module.archive else list
-    batches = [rest for batch in data.batches() if (rest := remaining(list(batch)))]
+    placement, settings = placement_of(trainer), module.settings
+    device = placement["device"]
+    model = outline(module.pretrained, placement["dtype"], module.loading)
+    renderer = Renderer(model, settings, autocast=placement["autocast"])
+    weights = sum(p.numel() * p.element_size() for p in _parameters(model))
+    available = _room(weights, device)
+    events = Events(trainer.callbacks)  # type: ignore[attr-defined]
+    batches = [rest for batch in data.batches() if (rest := events.remaining(batch))]
     batch = len(max(batches, key=len, default=[])) or 1
-    conditioning = _conditioning(told, batch, device)
-    latent = torch.randn(
-        batch, *module.shape, device=device, dtype=module.latents_dtype
-    )
-    denoiser = module.sampler.denoiser
-    moves = [m for m in module.sampler.moves(module.start) if m.source is not None]
-    times = [m.timestep for m in moves if m.timestep is not None]
-    guided = [t for t in times if told.negative is not None and denoiser.guides(t)]
-    plain = [t for t in times if t not in guided]
-    ask = partial(denoiser, conditioning=conditioning)
-    calls = [
-        Call.measure(partial(ask, timestep=some[0]), latent) if some else Call()
-        for some in (guided, plain)
-    ]
-    pair = torch.stack((latent,) * module.parts.method.num_latents)
-    height, width = (side * model.factor for side in module.shape[1:])
-    size = pair.numel() * pair.element_size()
-    return Cost(
+    probe = Probe.prepare(renderer, data.generations, batch)
+    calls, decoder = probe.measure(device)
+    height, width = (side * model.factor for side in renderer.shape[1:])
+    apart = settings.execution.apart(device, height * width)
+    latent = math.prod(renderer.shape) * settings.latents_dtype.itemsize
+    count = settings.method.num_latents
+    pictures = 9 * height * width  # three of them, at most 3 bytes a pixel
+    return JobCost(
         remaining=sum(map(len, batches)),
         batches=len(batches),
         batch=batch,
         updates=module.num_updates,
-        guided=len(guided),
-        plain=len(plain),
-        calls=(calls[0], calls[1]),
-        decoder=Call.measure(model.decode, pair[0, :1]).times(
-            pair.shape[0] * batch,
-            apart=module.execution.apart(device, height * width),
-        ),
-        repeats=_repeats(module, max(c.graph for c in calls), len(moves), free),
+        guided=len(probe.guided),
+        plain=len(probe.plain),
+        calls=calls,
+        decoder=decoder.times(count * batch, apart=apart),
+        repeats=_repeats(renderer, calls, probe.num_calls, available),
+        other_chains=1 if settings.edit is None else 3,
+        reversible=settings.method.reversible,
         weights=weights,
-        pair=size,
-        disk=9 * height * width + 2 * size // batch + METRICS * module.num_updates,
-        processes=processes,
+        latents=batch * latent,
+        disk=pictures + 2 * count * latent + METRICS * module.num_updates,
+        processes=trainer.world_size,
     )
 
 
-def report(cost: Cost) -> None:
+def print_cost(cost: JobCost) -> None:
     """Print what a job costs."""
     console = Console()
-    console.print(cost.table())
+    console.print(cost_table(cost))
     console.print("Not counted: guide, judge, and loading the networks.")
 
 
-def _told(module: GuidedGeneration, generations: Sequence[Generation]) -> Conditioning:
-    """Return what the network is told, without data; warn of prompts that are cut."""
-    texts = dict.fromkeys((g.prompt, g.negative_prompt) for g in generations)
-    prompts, negatives = zip(*texts, strict=True)
-    return module.model.conditioning(
-        prompts, negatives, module.shape, module.guidance_scale
-    )
+def _parameters(model: TextToImage) -> Iterator[Tensor]:
+    for network in model.networks():
+        yield from network.parameters()
 
 
-def _conditioning(told: Conditioning, batch: int, device: torch.device) -> Conditioning:
-    """Return made-up tensors of the same shapes for a batch."""
+def _room(weights: int, device: torch.device) -> int:
+    """Return the bytes that a device has left beside the weights; 0 if unknown.
 
-    def made(named: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {
-            name: torch.randn(batch, *value.shape[1:], device=device, dtype=value.dtype)
-            for name, value in named.items()
-        }
+    Raises:
+        ValueError: the weights do not fit.
+    """
+    available = memory.available_bytes(device)
+    if available and weights > available:
+        raise ValueError(
+            f"Expected room for the networks' {weights / 2**30:.3g} GiB, found "
+            f"{available / 2**30:.3g} GiB; choose a smaller precision or another "
+            "machine."
+        )
+    return max(available - weights, 0)
 
-    negative = told.negative and made(dict(told.negative))
-    return Conditioning(made(dict(told.positive)), negative)
 
-
-def _repeats(module: GuidedGeneration, graph: int, calls: int, free: int) -> float:
-    """Return how much of a chain the module's adjoint calls a second time."""
-    adjoint = module.parts.adjoint
-    if isinstance(adjoint, DirectAdjoint):
-        return 0.0
+def _repeats(
+    renderer: Renderer, calls: Sequence[CallCost], count: int, available: int
+) -> float:
+    """Return the share of a chain's `count` calls that backward runs again."""
+    adjoint = renderer.sampler.adjoint
     if isinstance(adjoint, BudgetAdjoint):
-        return 1 - min(1.0, adjoint.bytes(free) // max(graph, 1) / calls)
-    return 1.0
+        graph = max(1, *(call.graph for call in calls))
+        return 1 - min(1.0, adjoint.bytes(available) // graph / count)
+    return float(repeats(adjoint))

@@ -33,7 +33,7 @@ def identity(
     return {
         "command": command,
         "model": {
-            "pretrained": module.pretrained,
+            "pretrained": _name(module.pretrained),
             "loading": module.loading and vars(module.loading),
             "num_updates": module.num_updates,
             "baseline": describe(module.baseline),
@@ -46,6 +46,13 @@ def identity(
         "precision": str(trainer.precision_plugin.precision),
         "callbacks": [describe(callback) for callback in callbacks],
     }
+
+
+def _name(pretrained: Any) -> str:
+    """Return the name of a model, or of the checkpoint that a pipeline came from."""
+    if isinstance(pretrained, str):
+        return pretrained
+    return pretrained.config.get("_name_or_path") or type(pretrained).__name__
 
 
 def changes_images(callback: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Starts the processes of a machine, and stops with whoever started this one."""
+"""Starts the processes of a machine, and stops them with their starter."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from lightning.pytorch.strategies.launchers.launcher import _Launcher
 from typing_extensions import override
 
 LAUNCHED = "DOODL_LAUNCHED"
-"""Tells a process that another started it and holds the other end of its stdin."""
+"""Variable of a process whose starter holds the other end of its stdin."""
 
 
 class IndependentLauncher(_Launcher):
-    """Starts a process for each further device of a machine, by the same command.
+    """Runs the same command again for each further device of a machine.
 
-    Lightning's own kills all processes when one fails, and leaves them behind when the
-    first ends or is killed. Here a failed rank is reported at the end, and a rank whose
-    starter is gone saves and stops as for SIGTERM, so that the command can be given
-    again at once.
+    Lightning's own launcher kills all processes when one fails, and leaves them running
+    when the first ends or is killed. This one reports a failed rank at the end. A rank
+    whose starter has ended saves and stops as for SIGTERM, so that the command can be
+    run again at once.
 
     Args:
-        cluster_environment: says who this process is, and who starts the others.
-        num_processes: of this machine.
-        num_nodes: the machines.
+        cluster_environment: knows the rank of this process and who starts the others.
+        num_processes: number of processes on this machine.
+        num_nodes: number of machines.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class IndependentLauncher(_Launcher):
         trainer: Any = None,
         **kwargs: Any,
     ) -> Any:
-        """Start the others if it falls to this process, do its work, wait for them.
+        """Start the other processes if none does, run the function, and wait for them.
 
         Raises:
-            ChildProcessError: this process has done its work, another has not.
+            ChildProcessError: this process has succeeded, another one has failed.
         """
         self.cluster_environment.validate_settings(self.num_processes, self.num_nodes)
         if os.environ.pop(LAUNCHED, None):
@@ -81,7 +81,7 @@ class IndependentLauncher(_Launcher):
 
     def start_others(self) -> None:
         """Run the command once for each further device."""
-        # A second fit() of the same script finds these and starts nobody.
+        # A second fit() of the same script finds these and starts no process.
         os.environ["NODE_RANK"] = str(self.cluster_environment.node_rank())
         os.environ["LOCAL_RANK"] = "0"
         os.environ["MASTER_ADDR"] = self.cluster_environment.main_address
@@ -93,7 +93,7 @@ class IndependentLauncher(_Launcher):
                 _basic_subprocess_cmd(), env=environment, stdin=subprocess.PIPE
             )
             self.started.append(process)
-        # An error here must not end the others: they go on, and are waited for.
+        # After an error here the others go on; the exit waits for them.
         atexit.register(self.wait)
 
     def wait(self) -> list[int]:
@@ -104,7 +104,7 @@ class IndependentLauncher(_Launcher):
         """Raise if a started process has failed.
 
         Raises:
-            ChildProcessError: naming the ranks of this machine and their exit codes.
+            ChildProcessError: names the failed ranks of this machine and exit codes.
         """
         failed = [f"{i} ({code})" for i, code in enumerate(codes, 1) if code]
         if failed:
@@ -116,13 +116,13 @@ class IndependentLauncher(_Launcher):
 
     @override
     def kill(self, signum: Any) -> None:
-        """Send a signal to the started processes that still run."""
+        """Send a signal to the started processes that are still running."""
         for process in self.started:
             process.send_signal(signum)
 
 
 def _stop_with_starter() -> None:
-    """Send this process SIGTERM when the one that started it is gone, however."""
+    """Send this process SIGTERM once its starter has ended, for any reason."""
 
     def watch() -> None:
         # Nothing is ever written: the read ends when the other end closes. (Not through

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+MOST = 64
+"""Rows that the table shows at most."""
 
 
 def scores_table(rows: list[dict[str, Any]]) -> Table:
@@ -40,3 +45,26 @@ def _cell(value: float | bool | None) -> str:
     if isinstance(value, bool):
         return "right" if value else "wrong"
     return f"{value:.3f}"
+
+
+def print_report(rows: list[dict[str, Any]], total: int, folder: Path) -> None:
+    """Print the scores of a job, and where its files are.
+
+    Args:
+        rows: those of the manifest that belong to the job.
+        total: number of the job's generations.
+        folder: the results folder.
+    """
+    console = Console()
+    if rows:
+        console.print(scores_table(rows[:MOST]))
+    if len(rows) > MOST:
+        console.out(f"and {len(rows) - MOST} more", highlight=False)
+    if missing := total - len(rows):
+        left = f"{missing} not finished yet: the same command goes on with them"
+        console.out(left, highlight=False)
+    # As plain text: brackets in a path are no markup, and a path has one line.
+    console.out(f"Pictures and manifest.csv: {folder}", highlight=False)
+    log = folder / "tensorboard"
+    if log.is_dir():
+        console.out(f"Curves: tensorboard --logdir {log}", highlight=False)

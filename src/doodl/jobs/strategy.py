@@ -95,6 +95,8 @@ class IndependentRanks(DDPStrategy):
         """Move the module to the device; DDP would also send it rank 0's state."""
         assert self.accelerator is not None
         assert self.model is not None
+        # Lightning's sampler for DDP would read all updates before a batch begins.
+        trainer._accelerator_connector.use_distributed_sampler = False
         self.accelerator.setup(trainer)
         self.model = self.precision_plugin.convert_module(self.model)
         self.model_to_device()

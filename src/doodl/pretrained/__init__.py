@@ -1,5 +1,6 @@
 """Loads frozen networks: the only folder that imports diffusers, open_clip and timm."""
 
+from doodl.pretrained.borrowing import Pipeline, borrowed
 from doodl.pretrained.classifier import ImageClassifier, load_classifier, load_timm
 from doodl.pretrained.clip import Clip, load_clip, locate_clip
 from doodl.pretrained.folders import SHAPES, locate
@@ -17,8 +18,10 @@ __all__ = [
     "Clip",
     "ImageClassifier",
     "LatentShape",
+    "Pipeline",
     "TextInput",
     "TextToImage",
+    "borrowed",
     "check_source",
     "cut_tail",
     "load_classifier",

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from doodl.pretrained.families import FAMILIES
+from doodl.pretrained.borrowing import Pipeline
+from doodl.pretrained.families import FAMILIES, family_of_object
 from doodl.pretrained.folders import locate
 from doodl.pretrained.text_to_image import TextToImage
 
@@ -40,7 +41,7 @@ class CheckpointSource:
 
 
 def load_text_to_image(
-    name: str,
+    name: str | Pipeline,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     loading: CheckpointSource | None = None,
@@ -49,9 +50,10 @@ def load_text_to_image(
 
     Args:
         name: hub id `owner/name`, folder saved by diffusers, single `.safetensors`
-            file, or `shapes` for the model that this package contains.
+            file, or `shapes` for the model that this package contains; or a diffusers
+            pipeline that is loaded already.
         device: device of the networks.
-        dtype: dtype of their weights.
+        dtype: dtype of their weights; a loaded pipeline keeps its own.
         loading: revision, variant, configuration and LoRAs of the checkpoint.
 
     Raises:
@@ -61,6 +63,8 @@ def load_text_to_image(
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
+    if not isinstance(name, str):
+        return family_of_object(name)(name, device)
     loading = loading or CheckpointSource()
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
@@ -81,7 +85,7 @@ def load_text_to_image(
     return FAMILIES[kind](pipeline, device)
 
 
-def check_source(name: str, loading: CheckpointSource | None = None) -> None:
+def check_source(name: str | Pipeline, loading: CheckpointSource | None = None) -> None:
     """Refuse local files and folders that are missing or incomplete.
 
     Nothing is loaded, and the hub is not asked.
@@ -94,6 +98,9 @@ def check_source(name: str, loading: CheckpointSource | None = None) -> None:
         ValueError: a local checkpoint, its configuration, a component of its pipeline
             or a LoRA is missing.
     """
+    if not isinstance(name, str):
+        family_of_object(name)
+        return
     loading = loading or CheckpointSource()
     for lora in loading.lora:
         path = Path(lora).expanduser()

@@ -133,7 +133,7 @@ class TextToImage(ABC):
             width: width of the image in pixels; by default the model's own.
 
         Raises:
-            ValueError: a side is not a multiple of what the model can make.
+            ValueError: a side is not a multiple of the model's smallest step.
         """
         channels, side, multiple = self.native()
         step = self.factor * multiple
@@ -157,7 +157,8 @@ class TextToImage(ABC):
     ) -> Conditioning:
         """Return the denoiser's inputs for a batch of B generations.
 
-        A warning quotes what a text encoder cuts off a prompt, and names the encoder.
+        If a text encoder cuts a prompt, a warning names the encoder and quotes the
+        part that it does not read.
 
         Args:
             prompts: B texts.

@@ -1,4 +1,4 @@
-"""Texts: how much of a prompt each text encoder reads, and what it cuts off."""
+"""Texts: the part of a prompt that each text encoder reads, and the part it cuts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def cut_tail(tokenizer: Any, text: str, limit: int) -> str:
 
 
 def warn_of_cuts(text: str, inputs: Sequence[TextInput]) -> None:
-    """Warn which text encoders cut a prompt, what each cuts, and which read all of it.
+    """Warn if a text encoder cuts a prompt: name the encoder and quote the cut part.
+
+    The warning also names the encoders that read the whole prompt.
 
     Args:
         text: a prompt.

@@ -39,7 +39,8 @@ def graph_bytes(call: Callable[[], Tensor]) -> int:
 def available_bytes(device: torch.device) -> int:
     """Return the bytes that a process can still allocate on a device.
 
-    On a CUDA device this is its free memory and what PyTorch's allocator has cached.
+    On a CUDA device this is its free memory plus the unused cache of PyTorch's
+    allocator.
     In main memory the file cache counts as available, since the system gives it up on
     demand, and a container's limit counts as well as the machine's memory.
 
@@ -75,7 +76,7 @@ def _available_on_linux() -> int:
 
 
 def _left_in_cgroups() -> Iterator[int]:
-    """Return what each memory limit of this process's control groups leaves.
+    """Return the bytes left under each memory limit of this process's control groups.
 
     A group's limit also holds for the groups inside it, so all groups from the
     process's own up to the root are read.

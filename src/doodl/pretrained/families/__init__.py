@@ -22,3 +22,19 @@ __all__ = [
     "StableDiffusion3",
     "StableDiffusionXL",
 ]
+
+
+def family_of_object(pipeline: object) -> type[TextToImage]:
+    """Return the family of a pipeline that is loaded already.
+
+    Raises:
+        ValueError: it is no pipeline, or its family is not supported.
+    """
+    kinds = [kind.__name__ for kind in type(pipeline).__mro__]
+    known = next((kind for kind in kinds if kind in FAMILIES), None)
+    if known is None:
+        raise ValueError(
+            f"Expected a model's name or a pipeline of {', '.join(FAMILIES)}, received "
+            f"a {kinds[0]}; load the model with one of these classes."
+        )
+    return FAMILIES[known]

@@ -1,0 +1,72 @@
+"""The files of one generation, and its row of the manifest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from safetensors.torch import save
+
+from doodl import images
+from doodl.trajectory import Trajectory
+from doodl.version import __version__
+
+
+def picture_files(
+    trajectory: Trajectory, index: int, settings: str
+) -> dict[str, bytes]:
+    """Return the files of a generation's pictures and of the latents that make them.
+
+    Args:
+        trajectory: the record of its batch.
+        index: of the generation in the batch.
+        settings: digest of the folder's settings, which the pictures carry.
+    """
+    generation = trajectory.generations[index]
+    snapshots = {
+        "original": trajectory.first[index],
+        "best": trajectory.best[index],
+        "final": trajectory.last[index],
+    }
+    shots = {name: shot for name, shot in snapshots.items() if shot is not None}
+    metadata = {
+        "prompt": generation.prompt,
+        "seed": str(generation.seed),
+        "settings": settings,
+        "software": f"doodl {__version__}",
+    }
+    files = {
+        f"{name}.png": images.encode(
+            shot.pixels, {**metadata, "update": str(shot.update)}
+        )
+        for name, shot in shots.items()
+    }
+    latents = {
+        name: shot.latents.clone()  # one snapshot may be both best and final
+        for name, shot in shots.items()
+        if name != "original" and shot.latents is not None
+    }
+    return {**files, "latents.safetensors": save(latents)} if latents else files
+
+
+def summary(trajectory: Trajectory, index: int, status: str) -> dict[str, Any]:
+    """Return a generation's row of the manifest."""
+    generation = trajectory.generations[index]
+    first, best = trajectory.first[index], trajectory.best[index]
+    last = trajectory.last[index]
+    failure, reason = trajectory.failures[index], trajectory.reasons[index]
+    return {
+        "id": generation.id,
+        "prompt": generation.prompt,
+        "seed": generation.seed,
+        "status": "failed" if failure else "stopped" if reason else status,
+        "updates": last.update if last else 0,
+        "guide_first": first.guide if first else None,
+        "guide_best": best.guide if best else None,
+        "judge_first": first.judge if first else None,
+        "judge_best": best.judge if best else None,
+        "verdict_first": first.verdict if first else None,
+        "verdict_best": best.verdict if best else None,
+        "selector": trajectory.selector,
+        "folder": generation.id,
+        "reason": failure or reason,
+    }

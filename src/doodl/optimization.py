@@ -1,0 +1,146 @@
+"""`doodl.optimize`: one call from Python, for a pipeline that is loaded already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning import Callback, Trainer
+from torch import Tensor
+from torch.optim import Optimizer
+from typing_extensions import override
+
+from doodl.callbacks import GenerationCallback, Progress
+from doodl.generation import Generation
+from doodl.guided_generation import GuidedGeneration
+from doodl.guides import Function, Guide
+from doodl.jobs.data import PromptsAndSeeds
+from doodl.pretrained import Pipeline, borrowed
+from doodl.trajectory import Snapshot, Trajectory
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one prompt with one seed.
+
+    Args:
+        generation: the prompt, the seed and what belongs to them.
+        first: before the first update: `.image`, `.guide`, `.judge`, `.latents`.
+        best: the picture that the guide scores highest on the full frame.
+        last: the picture after the last update.
+        failure: why there is no picture, or not every update; None without a failure.
+    """
+
+    generation: Generation
+    first: Snapshot | None
+    best: Snapshot | None
+    last: Snapshot | None
+    failure: str | None
+
+
+def optimize(
+    pipe: Pipeline | str,
+    prompts: str | Sequence[str],
+    guide: Guide | Callable[[Tensor], Tensor],
+    *,
+    seeds: int | Sequence[int] = 0,
+    negative_prompt: str = "",
+    batch_size: int = 4,
+    num_updates: int = 50,
+    optimizer: Callable[[Iterable], Optimizer] | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = True,
+    **rendering: Any,
+) -> list[Result]:
+    """Optimise initial latents until the pictures satisfy a loss; return the pictures.
+
+    Every prompt is made with every seed. The default values are the paper's, for a
+    model such as Stable Diffusion 1.4 with 50 denoising steps.
+
+    Args:
+        pipe: a loaded diffusers text-to-image pipeline, which is left as it was found
+            (weights, dtype, device, `requires_grad`, scheduler, offload hooks); or the
+            name of a model: hub id, folder, `.safetensors` file, or `shapes`.
+        prompts: a text or several.
+        guide: a guide of `doodl.guides`; or a function or module from pixels
+            (B, 3, H, W) in [0, 1] to losses (B,), lower is better, each of its own
+            picture only.
+        seeds: a seed or several, in [0, 2^63).
+        negative_prompt: for all prompts.
+        batch_size: pictures that are optimised at a time.
+        num_updates: updates of the latents of each picture.
+        optimizer: makes the optimiser from the latents, for example
+            `functools.partial(LatentSGD, lr=1.0, clip=1e-3)`, which is the default.
+        callbacks: of Lightning or of `doodl.callbacks`: `Multicrop()` shows the guide
+            random crops, as the paper does for CLIP; `Results(folder)` writes files and
+            goes on with an interrupted job.
+        progress: whether a progress bar is shown.
+        **rendering: the other arguments of `doodl.RenderSettings` by name: `judge`,
+            `verdict`, `method`, `adjoint`, `edit`, `num_steps`, `guidance_scale`,
+            `guidance_interval`, `mixing`, `height`, `width`, `latents_dtype`,
+            `execution`.
+
+    Returns:
+        a `Result` for each prompt and seed, the seeds of a prompt side by side.
+
+    Raises:
+        ValueError: a value cannot be used; the sentence says what was expected.
+
+    References:
+        Wallace et al., End-to-End Diffusion Latent Optimization Improves Classifier
+        Guidance, ICCV 2023, arXiv 2303.13703.
+    """
+    module = GuidedGeneration(
+        pipe,
+        guide if isinstance(guide, Guide) else Function(guide),
+        optimizer=optimizer,
+        num_updates=num_updates,
+        **rendering,
+    )
+    data = PromptsAndSeeds(
+        [prompts] if isinstance(prompts, str) else list(prompts),
+        seeds=[seeds] if isinstance(seeds, int) else list(seeds),
+        batch_size=batch_size,
+        negative_prompt=negative_prompt,
+    )
+    kept = _Kept()
+    trainer = Trainer(
+        callbacks=[*callbacks, kept, *([Progress()] if progress else [])],
+        max_epochs=-1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=progress,
+        **_placement(pipe),
+    )
+    with nullcontext() if isinstance(pipe, str) else borrowed(pipe):
+        trainer.fit(module, datamodule=data)
+    return [kept.results[g] for g in data.generations if g in kept.results]
+
+
+class _Kept(GenerationCallback):
+    """Keeps what became of every generation."""
+
+    changes_images = False
+
+    def __init__(self) -> None:
+        self.results: dict[Generation, Result] = {}
+
+    @override
+    def on_generations_end(self, trajectory: Trajectory) -> None:
+        columns = (trajectory.first, trajectory.best, trajectory.last)
+        rows = zip(trajectory.generations, *columns, trajectory.failures, strict=True)
+        self.results |= {row[0]: Result(*row) for row in rows}
+
+
+def _placement(pipe: Pipeline | str) -> dict[str, Any]:
+    """Return the trainer's settings for the device that a pipeline is on."""
+    if isinstance(pipe, str):
+        return {"devices": 1}
+    device: torch.device = getattr(pipe, "_execution_device", pipe.device)
+    if device.type == "cpu":
+        return {"accelerator": "cpu", "devices": 1}
+    return {"accelerator": device.type, "devices": [device.index or 0]}
