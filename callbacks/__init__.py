@@ -1,4 +1,4 @@
-"""Callbacks that watch and steer a batch of generations."""
+"""Callbacks that observe and influence the optimisation of a batch of generations."""
 
 from .animation import Animation
 from .base import GenerationCallback

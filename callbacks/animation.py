@@ -1,4 +1,4 @@
-"""Writes every update's picture of a generation as one animated file."""
+"""Writes the pictures of all updates of a generation as one animated file."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from doodl.trajectory import Rendering, Trajectory
 
 
 class Animation(GenerationCallback):
-    """Saves `trajectory.png`, an animated PNG, beside a generation's other results.
+    """Saves `trajectory.png`, an animated PNG, in each generation's results folder.
 
-    Not on by default: `--trainer.callbacks+=doodl.callbacks.Animation`. It needs
-    `Results`, whose folder it writes to.
+    The callback is off by default; `--trainer.callbacks+=doodl.callbacks.Animation`
+    adds it. It needs the callback `Results`, whose folder it uses.
 
     Args:
-        milliseconds: that each update is shown.
+        milliseconds: how long each update is shown.
     """
 
     changes_images = False
@@ -84,11 +84,11 @@ class Animation(GenerationCallback):
 
 
 def animate(frames: list[Tensor], milliseconds: int) -> bytes:
-    """Return an animated PNG of bytes (3, H, W), shown in a loop.
+    """Return the bytes of an animated PNG that repeats for ever.
 
     Args:
-        frames: at least one.
-        milliseconds: of each.
+        frames: at least one picture (3, H, W), uint8.
+        milliseconds: how long each frame is shown.
     """
     pictures = [Image.fromarray(f.permute(1, 2, 0).numpy()) for f in frames]
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The events that callbacks follow; see `doodl.events` for their order."""
+"""The base class of the callbacks; `doodl.events` lists the events and their order."""
 
 from doodl.events import GenerationCallback
 

@@ -1,4 +1,4 @@
-"""Ends the optimisation of single generations."""
+"""Ends the optimisation of single generations early."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from doodl.trajectory import Rendering, Trajectory
 
 
 class EarlyStopping(GenerationCallback):
-    """Freezes a generation once its score is good enough or no longer improves.
+    """Stops a generation once its score reaches a target or no longer improves.
 
-    The others of its batch go on; the batch ends when all have ended. With the
-    defaults nothing stops early.
+    The other generations of the batch continue, and the batch ends when all of them
+    have ended. With the default arguments no generation stops early.
 
     Args:
-        monitor: the score on the full image: `guide` or `judge`.
-        target: stop at this score.
-        patience: stop after this many updates without improvement.
-        min_delta: the least that counts as an improvement.
+        monitor: the score of the full image that is monitored: `guide` or `judge`.
+        target: score at which a generation stops; None for no target.
+        patience: number of updates without improvement after which a generation stops;
+            None for no limit.
+        min_delta: an improvement is a score above the best one plus `min_delta`.
     """
 
     def __init__(
@@ -85,7 +86,11 @@ class EarlyStopping(GenerationCallback):
         self.scores = list(state_dict["scores"])
 
     def reason(self, scores: Sequence[float]) -> str | None:
-        """Return why a generation with these scores, in order, should end, if so."""
+        """Return the reason to end a generation with these scores, or None.
+
+        Args:
+            scores: the generation's score at each update so far, in order.
+        """
         if self.target is not None and scores[-1] >= self.target:
             return f"{self.monitor} reached {self.target:g}"
         best, since = -math.inf, 0

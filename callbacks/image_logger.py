@@ -1,4 +1,4 @@
-"""Writes scores and pictures for TensorBoard, one run a generation."""
+"""Writes scores and pictures for TensorBoard, one run for each generation."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ if TYPE_CHECKING:
 
 
 class ImageLogger(GenerationCallback):
-    """Makes every generation of every rank a run of its own; x is the update.
+    """Logs each generation of each rank as a TensorBoard run, with the update as step.
 
-    Scalars: `score/guide`, `score/judge`, `loss`, and under `latents/` what shows
-    drift off white noise: norm, lag-1 autocorrelation, kurtosis, the pair's gap, the
-    gradient's norm and the fraction of it that is clipped; under `cost/` the seconds of
-    an update of the batch and the peak memory. The picture shows, from left to right,
-    the original, the current and the best image. A run `totals-RANK` has means over all
-    generations that the process has ended; there x counts these.
+    The scalars are `score/guide`, `score/judge` and `loss`; under `latents/` the norm,
+    lag-1 autocorrelation and kurtosis, which show drift from white noise, the pair's
+    gap, the norm of the gradient and the fraction of it that is clipped; under `cost/`
+    the seconds of an update of the batch and the peak memory. The logged image shows,
+    from left to right, the original, the current and the best picture. A further run
+    `totals-RANK` has the mean scores of all generations that the process has ended; its
+    step is their number.
 
     Args:
-        folder: of the results; the log goes into its `tensorboard`.
-        every_n_updates: how often a picture is written.
-        max_generations: how many of a process's generations are logged.
+        folder: results folder; the log is written into its subfolder `tensorboard`.
+        every_n_updates: number of updates between two logged pictures.
+        max_generations: largest number of generations that each process logs.
     """
 
     changes_images = False
@@ -103,7 +104,7 @@ class ImageLogger(GenerationCallback):
     def _measured(
         self, count: int, terms: Mapping[str, Tensor]
     ) -> dict[str, list[float]]:
-        """Return the columns that an update has and the final rendering has not."""
+        """Return the scalars of an update; the final rendering has none of them."""
         now = time.monotonic()
         seconds, self.clock = now - self.clock, now
         last = self.trainer.optimizers[0].last  # type: ignore[attr-defined]
@@ -126,7 +127,7 @@ class ImageLogger(GenerationCallback):
             self._total(self.trainer.global_rank, trajectory)
 
     def _total(self, rank: int, trajectory: Trajectory) -> None:
-        """Write means over all generations so far that have a score."""
+        """Log the mean scores of all generations so far that have a score."""
         if self.totals is None:
             self.totals = self._writer(self.folder / f"totals-{rank}", 0)
         for first, best in zip(trajectory.first, trajectory.best, strict=True):
@@ -150,7 +151,7 @@ class ImageLogger(GenerationCallback):
         self.writers = []
 
     def _writer(self, folder: Path, update: int) -> SummaryWriter:
-        """Return a run's writer; what an earlier attempt wrote from here on goes."""
+        """Return a run's writer, which purges an earlier attempt from `update` on."""
         from torch.utils.tensorboard import SummaryWriter
 
         for old in folder.glob("events.*") if update == 0 else []:
@@ -158,7 +159,7 @@ class ImageLogger(GenerationCallback):
         return SummaryWriter(str(folder), purge_step=update)
 
     def _draw(self, trajectory: Trajectory, index: int) -> None:
-        """Write original, current and best, unless there is nothing new to see."""
+        """Log original, current and best picture, unless this update is logged."""
         first, best = trajectory.first[index], trajectory.best[index]
         last = trajectory.last[index]
         if first is None or best is None or last is None:
@@ -170,8 +171,9 @@ class ImageLogger(GenerationCallback):
 
 
 def peak_memory(device: torch.device) -> float:
-    """Return the most memory so far in MiB, of a GPU or else of the process."""
+    """Return the peak memory in MiB: of the GPU's tensors, or else of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    unit = 1 if sys.platform == "darwin" else 2**10  # bytes there, KiB here
+    # macOS reports bytes, Linux KiB.
+    unit = 1 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

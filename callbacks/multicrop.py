@@ -1,4 +1,4 @@
-"""Shows the guide several random crops of a picture."""
+"""Random crops of each picture as the input of the guide."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from doodl.guides.views import Views
 
 
 class Multicrop(GenerationCallback):
-    """Shows the guide random crops during `fit`; `predict` shows the full frame.
+    """Gives the guide random crops in `fit`; in `predict` it gets the full frame.
 
     Args:
-        num_cutouts: crops of each picture; 0 for the full frame only.
+        num_cutouts: number of crops of each picture; 0 for the full frame only.
         cutout_size: smallest side of a crop in pixels; by default the guide's input
-            size. Choose it smaller than the picture, or crops cannot differ.
-        cutout_power: exponent of the side's distribution; small for large crops.
-        reduction: what the crops' losses make: their `mean` (the paper) or `min` (the
-            released code, for its CLIP losses).
+            size. It must be smaller than the picture for crops to differ.
+        cutout_power: exponent of the distribution of the side; a smaller exponent gives
+            larger crops.
+        reduction: how the losses of a picture's crops are reduced: their `mean` (paper)
+            or `min` (the released code, for its CLIP losses).
     """
 
     def __init__(
@@ -56,7 +57,13 @@ class Multicrop(GenerationCallback):
     def __call__(
         self, pixels: Tensor, size: int | None, generators: Sequence[torch.Generator]
     ) -> Tensor:
-        """Return crops (N, K, 3, s, s) of pixels (N, 3, H, W)."""
+        """Return K crops (N, K, 3, s, s) of each of the pixels (N, 3, H, W).
+
+        Args:
+            pixels: (N, 3, H, W) in [0, 1].
+            size: side s of the crops in pixels; None for the picture's shorter side.
+            generators: N random generators, one for each picture.
+        """
         height, width = pixels.shape[-2:]
         size = size or min(height, width)
         self._warn(height, width, self.cutout_size or size)
@@ -70,7 +77,7 @@ class Multicrop(GenerationCallback):
         )
 
     def reduce(self, losses: Tensor) -> Tensor:
-        """Return the loss of each picture (N,) from its crops' (N, K)."""
+        """Return the losses of the pictures (N,) from those of their crops (N, K)."""
         return losses.mean(dim=1) if self.reduction == "mean" else losses.amin(dim=1)
 
     def _warn(self, height: int, width: int, smallest: int) -> None:

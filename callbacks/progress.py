@@ -1,4 +1,4 @@
-"""The progress line: which generations, which update, which scores."""
+"""The progress bar: generations of the batch, number of the update, mean scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ from doodl.trajectory import Rendering, Trajectory
 
 
 class Progress(GenerationCallback, TQDMProgressBar):
-    """Reads "generations 5-8 of 64" and counts updates, with the mean scores."""
+    """Shows "generations 5-8 of 64", the number of updates and the mean scores.
+
+    Args:
+        refresh_rate: number of updates between two refreshes.
+        process_position: offset of the bar in lines.
+    """
 
     changes_images = False
 

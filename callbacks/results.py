@@ -1,4 +1,4 @@
-"""Writes every finished generation to its own folder, and a manifest of all."""
+"""Writes each finished generation to its own folder, and a manifest of all of them."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from doodl.trajectory import Rendering, Trajectory
 
 
 class Results(GenerationCallback):
-    """Saves what was made: pictures, latents, scores, and `manifest.csv`.
+    """Saves pictures, latents and scores of each generation, and `manifest.csv`.
 
-    A generation's folder holds `original.png`, `best.png` and `final.png`, the initial
-    pairs that make the last two in `latents.safetensors`, every update's scores in
-    `metrics.jsonl` and its row of the manifest in `summary.json`. Seconds go to
-    `timings.csv`, since they differ from run to run.
+    The folder of a generation contains `original.png`, `best.png` and `final.png`, the
+    initial latents of the last two in `latents.safetensors`, the scores of every update
+    in `metrics.jsonl`, and the generation's row of the manifest in `summary.json`.
+    Durations differ from run to run and are therefore kept apart, in `timings.csv`.
 
-    The same run again makes what is missing: it skips what is finished and goes on with
-    what was begun, from the last update that was saved. Interrupted, it saves at once.
+    When the same run is started again, it skips finished generations and resumes begun
+    batches from the last saved update. An interrupted run saves its state at once.
 
     Args:
-        folder: where the results go; made if it is missing.
-        save_every_n_updates: how often a begun batch is saved.
+        folder: results folder; it is created if it does not exist.
+        save_every_n_updates: number of updates between two saves of a batch's state.
     """
 
     changes_images = False
@@ -68,7 +68,7 @@ class Results(GenerationCallback):
         return self.archive.folder
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of this job's generations that the manifest has."""
+        """Return the manifest's rows of this job's generations."""
         rows = map(self.archive.row, self.generations)
         return [row for row in rows if row is not None]
 
@@ -112,7 +112,7 @@ class Results(GenerationCallback):
     def on_rendered(
         self, trajectory: Trajectory, rendering: Rendering, terms: Mapping[str, Tensor]
     ) -> None:
-        """Keep the scores for `metrics.jsonl`; an ended generation has no more."""
+        """Keep the scores for `metrics.jsonl`, except those of ended generations."""
         columns = {"guide": rendering.guide, **terms}
         if rendering.judge is not None:
             columns["judge"] = rendering.judge
@@ -129,7 +129,7 @@ class Results(GenerationCallback):
             self._save_state()
 
     def _save_state(self) -> None:
-        """Save the last update of an unfinished batch, unless it is saved already."""
+        """Save the state of an unfinished batch, unless it is already saved."""
         if self.unsaved is not None:
             self.archive.save_state(self.batch, self.unsaved)
             self.unsaved = None
@@ -154,13 +154,13 @@ class Results(GenerationCallback):
 
     @override
     def on_predict_batch_end(self, trainer: Trainer, *args: Any) -> None:
-        if trainer.received_sigterm:  # Lightning's prediction loop does not ask
+        if trainer.received_sigterm:  # Lightning's prediction loop ignores it
             raise SIGTERMException
 
     @override
     def on_fit_end(self, trainer: Trainer, pl_module: GuidedGeneration) -> None:
-        self._save_state()  # the trainer's time may have ended in a batch
-        if trainer.world_size == 1:  # of several, none knows when all have ended
+        self._save_state()  # `max_time` may have ended the fit within a batch
+        if trainer.world_size == 1:  # several processes end at different times
             self.report()
 
     @override
@@ -178,9 +178,9 @@ class Results(GenerationCallback):
     def on_exception(
         self, trainer: Trainer, pl_module: GuidedGeneration, exception: BaseException
     ) -> None:
-        with contextlib.suppress(OSError):  # a full disk may be the exception
+        with contextlib.suppress(OSError):  # the exception may be a full disk
             self._save_state()
-            if self.generations:  # the folder has been accepted
+            if self.generations:  # the folder passed the check of its settings
                 self.archive.tables.write()
         if isinstance(exception, KeyboardInterrupt | SIGTERMException):
             Console().print("Stopped and saved: the same command goes on from here.")
@@ -194,10 +194,10 @@ class Results(GenerationCallback):
         self.metrics = [list(lines) for lines in state_dict["metrics"]]
 
     def report(self) -> None:
-        """Print the rows of this job and where the files are."""
+        """Print the scores of this job and the paths of its files."""
         print_report(self.rows(), len(self.generations), self.folder)
 
 
 def _number(value: float) -> float | None:
-    """Return a number that JSON knows; it has no NaN."""
+    """Return the value, or None if JSON cannot represent it (NaN, infinity)."""
     return value if math.isfinite(value) else None

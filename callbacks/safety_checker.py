@@ -1,4 +1,4 @@
-"""Blackens pictures that Stable Diffusion's own safety checker refuses."""
+"""Blackens pictures that Stable Diffusion's safety checker flags."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from doodl.trajectory import Rendering
 
 
 class SafetyChecker(GenerationCallback):
-    """Blackens the pictures that the checker finds unsafe.
+    """Replaces pictures that the checker flags as unsafe with black ones.
 
-    The optimisation does not change, only what is written and shown. It runs before
-    anything is, wherever it stands among the callbacks; where it cannot run, nothing is
-    written. The latents are saved all the same, and make the picture again.
+    Only the pictures that are written and shown change; the optimisation does not. The
+    checker runs before any picture is written, independent of the order of callbacks.
+    If it cannot be loaded or fails, nothing is written. The latents are saved in any
+    case, and the unfiltered picture can be sampled from them.
 
     Args:
-        pretrained: the checker's folder or hub id.
+        pretrained: folder or hub id of the checker.
     """
 
     def __init__(
@@ -57,13 +58,13 @@ class SafetyChecker(GenerationCallback):
     def filter(self, rendering: Rendering) -> Rendering:
         unsafe = self._unsafe([p.cpu() for p in rendering.pixels.nan_to_num()])
         keep = torch.tensor(unsafe, device=rendering.pixels.device).logical_not()
-        # Not by multiplication, which would keep what is not finite.
+        # `where` instead of a product, which would keep NaN and infinity.
         black = torch.zeros_like(rendering.pixels)
         pixels = torch.where(keep[:, None, None, None], rendering.pixels, black)
         return dataclasses.replace(rendering, pixels=pixels)
 
     def _unsafe(self, pictures: list[Tensor]) -> list[bool]:
-        """Return whether each of the pictures (3, H, W) in [0, 1] is refused."""
+        """Return for each of the pictures (3, H, W) in [0, 1] whether it is unsafe."""
         if not pictures:
             return []
         inputs = self.processor(list(pictures), return_tensors="pt").pixel_values

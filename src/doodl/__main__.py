@@ -1,4 +1,4 @@
-"""`python -m doodl` is `doodl`."""
+"""Runs the command `doodl` as `python -m doodl`."""
 
 from doodl.cli import main
 

@@ -1,4 +1,4 @@
-"""A batch of generations with all that the networks need for them."""
+"""A batch of generations with the network inputs that belong to them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from doodl.sampling.denoiser import Conditioning
 
 @dataclass(frozen=True)
 class Batch:
-    """B generations that are made together.
+    """B generations that are sampled together.
 
     Args:
         generations: the B generations.
-        conditioning: inputs of the denoiser, leading dimension B.
-        targets: targets of the guide and of the judge by name, leading dimension B.
+        conditioning: encoded prompts and other inputs of the denoiser, leading
+            dimension B.
+        targets: targets of the guide and of the judge, under the keys "guide" and
+            "judge"; each tensor has leading dimension B.
     """
 
     generations: Sequence[Generation]
@@ -33,7 +35,15 @@ class Batch:
         return [generation.seed for generation in self.generations]
 
     def crop_streams(self, count: int, update: int) -> list[torch.Generator]:
-        """Return a source of random crops for each of (count, B) images, flattened."""
+        """Return count * B random generators, one for the crops of each image.
+
+        Args:
+            count: number of images of each generation.
+            update: number of the update; each update has its own random crops.
+
+        Returns:
+            the generators of images (count, B), flattened.
+        """
         return [
             stream(seed, f"crops {k}", update)
             for k in range(count)

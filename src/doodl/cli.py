@@ -1,4 +1,4 @@
-"""The command `doodl`: assembly only."""
+"""The command `doodl`, assembled from the module, the data and the callbacks."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ PREDICT = CONFIGS / "predict.yaml"
 
 
 class Parser(LightningArgumentParser):
-    """Ends with one sentence instead of the usage."""
+    """Argument parser that reports an error in one sentence, without the usage."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print what is wrong, and where to look, and exit."""
+        """Print the error message with option names and short class names, and exit."""
         message = re.sub(r'Parser key "([^"]+)"', r"--\1", message)
         fail(re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", message))
 
 
 class DoodlCLI(LightningCLI):
-    """`doodl fit` optimises, `doodl predict` only samples."""
+    """Command line with two subcommands: `fit` optimises, `predict` only samples."""
 
     @staticmethod
     @override
@@ -59,10 +59,10 @@ class DoodlCLI(LightningCLI):
         parser.add_argument(
             "--dry-run",
             action="store_true",
-            help="check the whole job and print what it will cost, then end (fit)",
+            help="check the whole job, print its estimated cost and exit (fit only)",
         )
         parser.link_arguments("results.folder", "image_logger.folder")
-        # Where the whole configuration is saved.
+        # LightningCLI saves the whole configuration in the default root directory.
         parser.link_arguments("results.folder", "trainer.default_root_dir")
 
     @override
@@ -72,7 +72,7 @@ class DoodlCLI(LightningCLI):
         given = {k: asked[k] for k in names if asked.get(k) is not None}
         try:
             ranks = independent(**given)
-        except TypeError as error:  # of a number of devices that is none
+        except TypeError as error:  # the number of devices is not a number
             raise ValueError(str(error)) from error
         if asked.get("enable_progress_bar") is False:
             self._parser(self.subcommand).callback_keys.remove("progress")
@@ -97,20 +97,20 @@ class DoodlCLI(LightningCLI):
         from doodl.jobs.dry_run import dry_run, print_cost
         from doodl.jobs.preflight import preflight
 
-        if not self.trainer.is_global_zero:  # the first process speaks for all
+        if not self.trainer.is_global_zero:  # one table for all processes
             return
         preflight(self.model, self.model.settings, self.trainer, self.datamodule)
         print_cost(dry_run(self.model, self.datamodule, self.trainer))
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line; a user's mistake ends with one sentence, not a traceback.
+    """Run the command line; report user errors in one sentence without a traceback.
 
     Args:
-        args: in place of the command line's.
+        args: arguments that replace those of the command line.
     """
     if "" not in sys.path:
-        sys.path.insert(0, "")  # class paths of files where the command is run
+        sys.path.insert(0, "")  # class paths may name files in the current folder
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
@@ -143,7 +143,11 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def end(trainer: Trainer) -> None:
-    """Report of several processes; end with a sentence if generations failed."""
+    """Print the report of several processes; fail if any generation has failed.
+
+    Raises:
+        SystemExit: with status 2 if generations failed.
+    """
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, Results) and trainer.is_global_zero:
             if trainer.world_size > 1:
@@ -156,13 +160,13 @@ def end(trainer: Trainer) -> None:
 
 
 def fail(message: str) -> NoReturn:
-    """Print one sentence on stderr and exit with status 2."""
+    """Print a message as one line on stderr and exit with status 2."""
     print(f"doodl: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(2)
 
 
 def _say(message: Warning | str, *args: Any, **kwargs: Any) -> None:
-    """Print a warning as a sentence, without the line of code."""
+    """Print a warning on stderr, without the file and line that raised it."""
     print(f"doodl: {message}", file=sys.stderr)
 
 

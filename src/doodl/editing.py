@@ -1,4 +1,4 @@
-"""Editing: the pair that the chain turns into a given picture, in place of noise."""
+"""Editing: initial latents that reproduce a given picture, in place of noise."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from doodl.render_settings import Start
 from doodl.rendering import Renderer
 
 ROUGH = 0.05
-"""A mean error of the reconstructed latents, in standard deviations, that shows."""
+"""Mean error of the reconstructed latents, in their standard deviations, from which on
+the reconstruction visibly differs from the picture."""
 
 
 class Edit(Start):
-    """Begins with each generation's own picture, inverted through the EDICT chain.
+    """Starts from the generation's picture, inverted through the EDICT chain.
 
-    The picture is encoded, both latents of the pair become that encoding, and the steps
-    are undone from the least noisy on. The pair that comes out holds two different
-    latents, which sampling turns into the picture again.
+    The picture is encoded, both latents of the pair are set to the encoding, and the
+    steps are inverted from the least to the most noisy. The resulting pair consists of
+    two different latents, from which sampling reproduces the picture.
 
     Args:
-        strength: the share of the chain that is undone and sampled again, in (0, 1]:
-            int(T x strength) steps.
+        strength: fraction of the chain that is inverted and sampled again, in (0, 1]:
+            the last int(T * strength) steps.
 
     Raises:
-        ValueError: a strength outside (0, 1].
+        ValueError: the strength is outside (0, 1].
 
     References:
         Wallace et al., EDICT, arXiv 2211.12446; DOODL, arXiv 2303.13703, section 5.4.
@@ -51,7 +52,7 @@ class Edit(Start):
         """Return the index of the first step that is sampled.
 
         Raises:
-            ValueError: there is none.
+            ValueError: the strength is so small that no step is sampled.
         """
         count = int(num_steps * self.strength)
         if count < 1:
@@ -63,10 +64,10 @@ class Edit(Start):
 
     @override
     def check(self, generations: Sequence[Generation]) -> None:
-        """Refuse generations without a picture that can be read.
+        """Refuse generations without a readable picture.
 
         Raises:
-            ValueError: naming the prompt or the file.
+            ValueError: the message names the prompt or the file.
         """
         for generation in generations:
             if generation.image is None:
@@ -80,9 +81,10 @@ class Edit(Start):
     @override
     @torch.no_grad()
     def invert(self, renderer: Renderer, batch: Batch) -> Tensor:
-        """Return the pairs (2, B, C, h, w) that make the generations' pictures.
+        """Return the pairs (2, B, C, h, w) that reproduce the generations' pictures.
 
-        A warning says so if they do not, since then nothing that follows is an edit.
+        The reconstruction error is printed. If it is visible, a warning says so,
+        because the results would then not be edits of the pictures.
         """
         clean = self.encode(renderer, batch)
         pair = torch.stack((clean, clean))
@@ -95,7 +97,7 @@ class Edit(Start):
         return initial
 
     def _report(self, error: float, name: str | None, renderer: Renderer) -> None:
-        """Say how well the pictures come back; warn if they do not."""
+        """Print the largest reconstruction error; warn if it is visible."""
         print(
             f"doodl: the pictures to edit come back within {error:.2g} standard "
             f"deviations of their latents, '{name}' worst.",
@@ -126,9 +128,9 @@ class Edit(Start):
 
     @override
     def noised(self, renderer: Renderer, batch: Batch, noise: Tensor) -> Tensor:
-        """Return the pictures' latents with the noise of the chain's first level.
+        """Return  alpha_t * encoding + sigma_t * noise  at the chain's first step.
 
-        This is how one edits without inverting (SDEdit, arXiv 2108.01073).
+        This edits without inversion (SDEdit, arXiv 2108.01073).
         """
         first = renderer.sampler.steps[renderer.start]
         clean = self.encode(renderer, batch)

@@ -1,16 +1,16 @@
-"""What callbacks are told of a batch of generations, what they are asked, and when.
+"""The events of a batch of generations, which callbacks can observe and influence.
 
-The module calls, in this order:
+The module calls these methods in this order:
 
-| method | when |
+| method | when it is called |
 |---|---|
 | `check` | in the preflight, before any network is loaded |
-| `views`, `remaining` | in `setup`, and `remaining` again for every further batch |
+| `views`, `remaining` | in `setup`; `remaining` again before every further batch |
 | `on_generations_start` | when a batch begins |
-| `saved_state` | right after that, to go on with a batch that was interrupted |
-| `filter`, `stops` | after every rendering: what may be shown, what ends early |
-| `on_rendered` | for update 0 to N, exactly once each, in `fit` |
-| `on_state` | after every update but the last, with all that a restart needs |
+| `saved_state` | right afterwards, to resume a batch that was interrupted |
+| `filter`, `stops` | after every rendering, to change pictures or end generations |
+| `on_rendered` | in `fit`, exactly once for each of the updates 0 to N |
+| `on_state` | after every update but the last, with the state for a restart |
 | `on_generations_end` | when all generations of the batch have ended |
 """
 
@@ -29,106 +29,109 @@ from doodl.guides.views import FullFrame, Views
 from doodl.trajectory import Rendering, Trajectory
 
 PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
-"""Types that a state may hold beside tensors and containers."""
+"""Types that a saved state may contain, in addition to tensors and containers."""
 
 
 class GenerationCallback(Described, Callback):
-    """A Lightning callback that also follows batches of generations.
+    """A Lightning callback that also receives the events of batches of generations.
 
-    What a callback changes it returns; nothing is written onto the module.
+    A callback influences the module only by the values that its methods return; it
+    never sets attributes of the module.
 
     Attributes:
-        changes_images: whether results depend on the callback, so that its class and
-            its arguments belong to the settings of a results folder.
+        changes_images: whether the callback can change the resulting images. If so, its
+            class and arguments are part of the settings of a results folder.
     """
 
     changes_images: ClassVar[bool] = True
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
-        """Refuse what the callback cannot work with, before any network is loaded.
+        """Refuse unsuitable settings before any network is loaded.
 
         Args:
             trainer: the trainer, with all its callbacks.
             module: the `GuidedGeneration`, with its `settings`.
 
         Raises:
-            ValueError: in one sentence.
+            ValueError: the message states in one sentence what was expected.
         """
 
     def views(self) -> Views | None:
-        """Return how the guide looks at pictures in `fit`; None for no opinion."""
+        """Return the views that crop pictures for the guide in `fit`, or None."""
 
     def remaining(self, batch: Sequence[Generation]) -> list[Generation]:
-        """Return the generations of a batch that still have to be made."""
+        """Return the generations of a batch that are not finished yet."""
         return list(batch)
 
     def saved_state(self, batch: Sequence[Generation]) -> dict[str, Any] | None:
-        """Return what `on_state` was given for an interrupted batch, if it is kept."""
+        """Return the latest state kept of an interrupted batch, or None."""
 
     def filter(self, rendering: Rendering) -> Rendering:
-        """Return a rendering that may be kept and shown, possibly with other pixels."""
+        """Return the rendering to record and show, with pixels replaced if needed."""
         return rendering
 
     def stops(self, trajectory: Trajectory, rendering: Rendering) -> Mapping[int, str]:
-        """Return why generations of the batch end now, by their position in it."""
+        """Return the reasons for ending generations now, by position in the batch."""
         return {}
 
     def on_generations_start(self, batch: Sequence[Generation]) -> None:
-        """Begin a batch."""
+        """Called when a batch begins."""
 
     def on_rendered(
         self, trajectory: Trajectory, rendering: Rendering, terms: Mapping[str, Tensor]
     ) -> None:
-        """Take note of the pictures of one update.
+        """Called with the pictures and scores of one update.
 
         Args:
-            trajectory: the batch's record, which has taken in the rendering.
+            trajectory: the batch's record, which already includes the rendering.
             rendering: pictures and scores, after all filters.
             terms: losses and properties of the latents by name, (B,) each; empty for
-                the result, whose loss is never computed.
+                the rendering after the last update, whose loss is not computed.
         """
 
     def on_state(self, state: Mapping[str, Any]) -> None:
-        """Take note of all that the batch needs to go on after the last update.
+        """Called with the state from which the batch can be resumed.
 
         Args:
             state: plain values and tensors; `update` is the number of updates done.
         """
 
     def on_generations_end(self, trajectory: Trajectory) -> None:
-        """End a batch, all of whose generations are finished, stopped or failed."""
+        """Called when every generation of a batch is finished, stopped or failed."""
 
 
 class Events:
-    """Asks and tells those of a trainer's callbacks that follow generations.
+    """Calls the event methods of a trainer's generation callbacks.
 
     Args:
-        callbacks: all of the trainer's; the others only keep their state in `states`.
+        callbacks: all callbacks of the trainer. Other user callbacks receive no events,
+            but their state is part of `states`.
     """
 
     def __init__(self, callbacks: Sequence[Callback]) -> None:
-        # Lightning's own callbacks, as its timer, count for the process.
+        # Lightning's own callbacks, such as its timer, measure the process, not a
+        # batch, so that their state is not saved with the batch.
         self.own = [c for c in callbacks if not _is_lightnings(c)]
         self.followers = [c for c in callbacks if isinstance(c, GenerationCallback)]
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
-        """Let every callback refuse what it cannot work with."""
+        """Let every callback refuse unsuitable settings."""
         for callback in self.followers:
             callback.check(trainer, module)
 
     def views(self) -> Views:
-        """Return how the guide looks at pictures: the last opinion, or whole."""
+        """Return the views of the last callback that provides any, or full frames."""
         found = [v for c in self.followers if (v := c.views()) is not None]
         return found[-1] if found else FullFrame()
 
     def remaining(self, batch: Sequence[Generation]) -> list[Generation]:
-        """Return the generations of a batch that no callback has already."""
+        """Return the generations of a batch that every callback reports as missing."""
         for callback in self.followers:
             batch = callback.remaining(batch)
         return list(batch)
 
     def start(self, batch: Sequence[Generation]) -> None:
-        """Begin a batch."""
+        """Report the start of a batch."""
         for callback in self.followers:
             callback.on_generations_start(batch)
 
@@ -144,7 +147,7 @@ class Events:
         return rendering
 
     def stop(self, trajectory: Trajectory, rendering: Rendering) -> None:
-        """End the generations that a callback wants ended."""
+        """End the generations for which a callback gives a reason to stop."""
         for callback in self.followers:
             for index, reason in callback.stops(trajectory, rendering).items():
                 trajectory.stop(index, reason)
@@ -152,25 +155,26 @@ class Events:
     def rendered(
         self, trajectory: Trajectory, rendering: Rendering, terms: Mapping[str, Tensor]
     ) -> None:
-        """Tell of the pictures of one update."""
+        """Report the pictures and scores of one update."""
         for callback in self.followers:
             callback.on_rendered(trajectory, rendering, terms)
 
     def state(self, state: Mapping[str, Any]) -> None:
-        """Tell what the batch needs to go on after the last update."""
+        """Report the state from which the batch can be resumed."""
         for callback in self.followers:
             callback.on_state(state)
 
     def end(self, trajectory: Trajectory) -> None:
-        """End a batch."""
+        """Report the end of a batch."""
         for callback in self.followers:
             callback.on_generations_end(trajectory)
 
     def states(self) -> dict[str, Any]:
-        """Return the callbacks' own states by key, those that are not empty.
+        """Return the non-empty states of the callbacks by their `state_key`.
 
         Raises:
-            ValueError: one could not be read back, which opens no pickles.
+            ValueError: a state contains a type that cannot be read back, because
+                saved states are read without unpickling.
         """
         states = {c.state_key: (c, c.state_dict()) for c in self.own}
         for callback, state in states.values():
@@ -184,7 +188,7 @@ class Events:
         return {key: state for key, (_, state) in states.items() if state}
 
     def restore(self, states: Mapping[str, Any]) -> None:
-        """Give the callbacks back what `states` returned."""
+        """Load the states that `states` returned into the callbacks."""
         for callback in self.own:
             if callback.state_key in states:
                 callback.load_state_dict(states[callback.state_key])
@@ -195,7 +199,7 @@ def _is_lightnings(callback: Callback) -> bool:
 
 
 def _foreign(value: Any) -> str | None:
-    """Return the type of a value that a safe reader refuses, None without one."""
+    """Return the name of a contained type that a safe reader refuses, or None."""
     if value is None or type(value) in PLAIN or isinstance(value, Tensor):
         return None
     if type(value) in (list, tuple, set, dict):

@@ -1,4 +1,4 @@
-"""Writes files that are there whole or not at all."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from pathlib import Path
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all."""
+    """Write a file atomically: readers see the whole content or no new file.
+
+    Args:
+        path: the file; an existing one is replaced. Its folder must exist.
+        content: the bytes of the file.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         with temporary.open("wb") as file:

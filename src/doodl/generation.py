@@ -1,4 +1,4 @@
-"""A generation: one picture to be made, from one prompt and one seed."""
+"""A generation: one picture to make, from one prompt and one seed."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from dataclasses import astuple, dataclass
 
 @dataclass(frozen=True)
 class Generation:
-    """One picture to be made.
+    """One picture to make.
 
     Attributes:
-        prompt: what the model is asked for.
-        seed: of the initial noise, of the crops and of the optimiser's noise.
-        negative_prompt: what the model is led away from.
-        guide_prompt: what a text guide is asked for, if not the prompt.
-        target: the class that a classifier is asked for, if not its own: a name or a
-            number as text.
-        image: path of the picture that an image guide is asked for, if not its own, or
-            that an edit begins with.
-        name: what the user calls it, in place of the prompt's words in `id`.
+        prompt: text prompt of the diffusion model.
+        seed: seeds the initial noise, the random crops and the optimiser's noise.
+        negative_prompt: text that replaces the empty prompt in classifier-free
+            guidance.
+        guide_prompt: text that a text guide compares the picture with; None for the
+            prompt.
+        target: class toward which a classifier guides, as a name or as a number in
+            text; None for the classifier's own `target`.
+        image: path of the reference picture of an image guide (None for the guide's
+            own), or of the picture that is edited.
+        name: the user's name of the generation; it replaces the prompt in `id`.
     """
 
     prompt: str
@@ -35,7 +37,7 @@ class Generation:
 
     @property
     def id(self) -> str:
-        """A file name for it, readable and different wherever any field is.
+        """A readable file name that differs whenever any field differs.
 
         Example: `a-green-heart-above-a-red-ring-s0-1b2c3d4e`.
         """
@@ -45,7 +47,7 @@ class Generation:
 
 
 def _slug(text: str, length: int = 48) -> str:
-    """Lower-case letters and digits joined by hyphens; accents are dropped."""
+    """Return the text in lower-case letters and digits, joined by hyphens."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     words = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
     return words[:length].rstrip("-") or "prompt"

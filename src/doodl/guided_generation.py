@@ -1,4 +1,4 @@
-"""The LightningModule: the latent pair, and an update as a training step."""
+"""The LightningModule: it holds the latent pair; a training step is one update."""
 
 from __future__ import annotations
 
@@ -30,25 +30,24 @@ from doodl.trajectory import Rendering, Selector, Trajectory
 class GuidedGeneration(LightningModule):
     """Optimises the initial latent pairs of a batch of generations (DOODL).
 
-    One epoch is one batch of generations, one training step one update: the pair is
-    denoised through the whole EDICT chain, decoded, and scored by the guide; the loss
-    is the sum over generations of the mean over the two images of the guide's loss.
-
-    The only parameter is `latents`, (2, B, C, h, w). Networks are frozen and held, but
-    not registered.
+    One epoch is one batch of generations, and one training step is one update: the pair
+    is denoised through the whole EDICT chain and decoded, and the guide scores both
+    images. The loss is the guide's loss, averaged over a pair's two images and summed
+    over the generations. The only parameter is `latents`, (2, B, C, h, w): the networks
+    are frozen, and are no submodules.
 
     Args:
         pretrained: diffusers model: a hub id, a local folder, a `.safetensors` file,
-            `shapes`, or a loaded pipeline (see `borrowed`).
-        guide: the loss, a frozen network's or any function of the pixels.
+            `shapes` for the packaged model, or a loaded pipeline (see `borrowed`).
+        guide: computes the loss, from a frozen network or any function of the pixels.
         loading: revision, variant and LoRAs of the model.
         optimizer: makes the optimiser from the parameters, by default `LatentSGD`.
-        baseline: what `predict` does; by default it samples without optimising.
-        num_updates: optimiser updates of each generation.
-        **rendering: the other arguments of `RenderSettings`, as `num_steps`.
+        baseline: sampling method of `predict`, by default without any optimisation.
+        num_updates: number of optimiser updates of each generation.
+        **rendering: the other arguments of `RenderSettings`, for example `num_steps`.
 
     Raises:
-        ValueError: a value out of range, or two that exclude each other.
+        ValueError: a value is out of range, or two values exclude each other.
 
     References:
         Wallace et al., End-to-End Diffusion Latent Optimization Improves Classifier
@@ -87,7 +86,7 @@ class GuidedGeneration(LightningModule):
 
     @property
     def renderer(self) -> Renderer:
-        """The object that makes and scores pictures; `setup` loads it."""
+        """The renderer, which makes and scores pictures; `setup` loads it."""
         assert self._renderer is not None, "setup has not loaded the networks yet"
         return self._renderer
 
@@ -102,20 +101,20 @@ class GuidedGeneration(LightningModule):
         trainer.fit_loop.max_epochs = int(self.work.current is not None)
         if self.work.current is not None:
             self._load()
-            self.settings.check(data.generations)  # some limits only networks know
+            self.settings.check(data.generations)  # again: networks add limits
 
     def _load(self) -> None:
-        """Load the networks, unless they are there as this trainer wants them."""
+        """Load the networks, unless this device and precision are loaded already."""
         placement = placement_of(self.trainer)
         if self._renderer is None or self._placement != placement:
-            self._renderer = None  # the memory is free before it is needed again
+            self._renderer = None  # free the memory of the networks held so far
             self._renderer = Renderer.load(
                 self.pretrained, self.settings, source=self.loading, **placement
             )
             self._placement = placement
 
     def updates(self) -> range:
-        """Return the numbers of the updates that the current batch still needs."""
+        """Return the numbers of the updates that the current batch still lacks."""
         return range(self._update, self.num_updates)
 
     def configure_optimizers(self) -> Optimizer:
@@ -123,7 +122,7 @@ class GuidedGeneration(LightningModule):
         return self.make_optimizer(self.parameters())
 
     def _begin(self, generations: Sequence[Generation], selector: Selector) -> None:
-        """Draw the pairs of a batch and encode what they are conditioned on."""
+        """Encode the prompts and targets of a batch and draw its initial latents."""
         self._update = 0
         self._pending: tuple[Rendering, dict[str, Tensor]] | None = None
         self.trajectory = Trajectory(generations, selector)
@@ -133,15 +132,15 @@ class GuidedGeneration(LightningModule):
         self.events.start(generations)
 
     def on_train_epoch_start(self) -> None:
-        """Begin the next batch, or go on with it where it was interrupted."""
+        """Begin the next batch; resume it if a callback has saved its state."""
         self._begin(self.work.current or [], "guide")
         self._optimizer().start(self.batch.seeds)
         if state := self.events.saved_state(self.batch.generations):
             self.restore(state)
 
     def state(self) -> dict[str, Any]:
-        """Return all that the batch needs to go on after the last update."""
-        # Copies: the optimiser goes on writing into its own.
+        """Return the state from which `restore` resumes after the last update."""
+        # The optimiser replaces values in its own dictionaries, so these are copies.
         momenta = self._optimizer().state_dict()["state"]
         return {
             "update": self._update,
@@ -152,7 +151,7 @@ class GuidedGeneration(LightningModule):
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on, bit for bit, from what `state` returned for the same batch."""
+        """Resume the same batch, bit for bit, from a value of `state`."""
         self._update = state["update"]
         self.latents.data = state["latents"].to(self.device)
         optimizer, momenta = self._optimizer(), state["optimizer"]
@@ -161,11 +160,11 @@ class GuidedGeneration(LightningModule):
         self.events.restore(state["callbacks"])
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:
-        """End the epoch once every generation of the batch has ended."""
+        """Return -1, which ends the epoch, once every generation has ended."""
         return None if self.trajectory.active().any() else -1
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor | None:
-        """Return the summed loss of the batch at one update, None without memory."""
+        """Return the batch's summed loss at update `batch`; None if out of memory."""
         loss: Tensor | None = None
         with self._memory():
             final = self.renderer.sample(self.latents, self.batch)
@@ -177,15 +176,15 @@ class GuidedGeneration(LightningModule):
             self.events.stop(self.trajectory, rendering)
             self._pending = rendering, losses.terms
             loss = losses.total.sum()
-        return loss  # noqa: RET504 - None when memory ran out
+        return loss  # noqa: RET504 - None if memory ran out
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Take the gradient; without memory for it the generations fail."""
+        """Compute the gradient; if memory runs out, mark the generations as failed."""
         with self._memory():
             super().backward(loss, *args, **kwargs)
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
-        """Measure the pair and leave ended generations out of the update."""
+        """Measure the pair, and exclude ended generations from the update."""
         if self.latents.grad is not None:
             total = self.latents.grad.sum(dim=(0, 2, 3, 4))
             self.trajectory.fail_non_finite(total, "the gradient")
@@ -196,7 +195,7 @@ class GuidedGeneration(LightningModule):
             terms["pair_gap"] = rendering.gap
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
-        """Tell the callbacks of the update; render the result after the last one."""
+        """Report the update to the callbacks; after the last, render the result."""
         self._announce()
         self._update = batch + 1
         if not self.trajectory.active().any():
@@ -211,7 +210,7 @@ class GuidedGeneration(LightningModule):
             self._announce()
 
     def on_train_epoch_end(self) -> None:
-        """End the batch, unless the trainer's time is over, and plan the next one."""
+        """End a completed batch and plan the next one; `max_time` may interrupt it."""
         if self._update < self.num_updates and self.trajectory.active().any():
             return
         self.events.end(self.trajectory)
@@ -220,7 +219,7 @@ class GuidedGeneration(LightningModule):
         self.trainer.fit_loop.max_epochs = self.current_epoch + 1 + more
 
     def predict_step(self, batch: list[Generation], batch_idx: int) -> Trajectory:
-        """Let the baseline sample a batch of generations without optimising it."""
+        """Sample a batch of generations with the baseline, without optimising."""
         self._begin(batch, self.baseline.selector)
         start, count = self.latents.detach(), self.num_updates
         with self._memory():
@@ -230,14 +229,14 @@ class GuidedGeneration(LightningModule):
         return self.trajectory
 
     def _record(self, rendering: Rendering) -> Rendering:
-        """Take in a rendering after all filters, and return it."""
+        """Apply all filters to a rendering, record it and return it."""
         self.trajectory.fail_non_finite(rendering.guide, "the image's score")
         rendering = self.events.filter(rendering)
         self.trajectory.record(rendering)
         return rendering
 
     def _announce(self) -> None:
-        """Tell the callbacks of the last rendering, once."""
+        """Report the last rendering to the callbacks, once."""
         if self._pending is not None:
             self.events.rendered(self.trajectory, *self._pending)
             self._pending = None

@@ -1,7 +1,7 @@
-"""Pictures: the two ranges they live in, reading, writing, and laying them out.
+"""Pictures: their two value ranges, reading, writing, cropping and grids.
 
-*Images* are what the autoencoder speaks, in [-1, 1]; *pixels* are what guides,
-judges and files see, in [0, 1]. Both have channels first, RGB.
+*Images* are the outputs of the decoder, in [-1, 1]; *pixels* are the inputs of guides
+and judges and the content of files, in [0, 1]. Both are RGB with channels first.
 """
 
 from __future__ import annotations
@@ -20,28 +20,32 @@ from torch.nn.functional import interpolate
 from doodl.files import write
 
 PICTURES = Path(__file__).parent / "shapes" / "pictures"
-"""Pictures of the embedded world; `shapes/NAME.png` names one of them."""
+"""Folder of the packaged pictures; the path `shapes/NAME.png` refers to one of them."""
 
 
 def to_pixels(images: Tensor) -> Tensor:
     """Pixels of images:  clamp(x / 2 + 1/2, 0, 1).
 
-    The gradient is that of the clamp: zero wherever the decoder saturates, so that
-    a guide cannot earn anything by colours that no file can hold.
+    The gradient is the gradient of the clamp: it is zero where an image exceeds
+    [-1, 1], so that a guide cannot gain from colours that no file can store.
 
     Args:
-        images: any shape, in [-1, 1], values beyond saturate.
+        images: any shape, in [-1, 1]; values outside are clamped.
     """
     return (images / 2 + 0.5).clamp(0, 1)
 
 
 def to_images(pixels: Tensor) -> Tensor:
-    """Inverse of `to_pixels` inside the range:  2 x - 1."""
+    """Images of pixels in [0, 1]:  2 x - 1, the inverse of `to_pixels`."""
     return 2 * pixels - 1
 
 
 def located(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a picture; a user's own file goes before a packaged one."""
+    """Return the path of a picture; a user's file has precedence over a packaged one.
+
+    Args:
+        path: path of a file, or `shapes/NAME.png` for a packaged picture.
+    """
     path = Path(path)
     packaged = PICTURES / path.name
     if path.parent == Path("shapes") and not path.exists() and packaged.is_file():
@@ -50,16 +54,17 @@ def located(path: str | os.PathLike[str]) -> Path:
 
 
 def load(path: str | os.PathLike[str]) -> Tensor:
-    """Read a picture file as (3, H, W) float32 pixels.
+    """Return the pixels (3, H, W) of a picture file, float32 in [0, 1].
 
-    Greyscale and palette pictures become RGB, transparency is composited over
-    white, the camera's rotation is applied, 16-bit greyscale keeps its depth.
+    Greyscale and palette pictures are converted to RGB, transparent ones are composited
+    over white, the orientation in the EXIF data is applied, and 16-bit greyscale
+    pictures keep their depth.
 
     Args:
-        path: of the file; `shapes/NAME.png` is a picture of the embedded world.
+        path: path of the file, or `shapes/NAME.png` for a packaged picture.
 
     Raises:
-        ValueError: `path` is missing, unreadable or no picture.
+        ValueError: the file is missing, unreadable or not a picture.
     """
     path = located(path)
     if not path.exists():
@@ -91,7 +96,7 @@ def _eight_bits(picture: Image.Image) -> Tensor:
 
 
 def _sixteen_bits(picture: Image.Image) -> Tensor:
-    # Pillow's own conversion to RGB cuts these off at 255 instead of scaling them.
+    # Pillow's conversion to RGB would clip these values at 255 instead of scaling.
     values = torch.frombuffer(
         bytearray(picture.convert("I").tobytes()), dtype=torch.int32
     )
@@ -104,12 +109,12 @@ def save(
     path: str | os.PathLike[str],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write pixels as an 8-bit PNG, whole or not at all; missing folders are made.
+    """Write pixels as an 8-bit PNG, atomically; create missing folders.
 
     Args:
-        pixels: (3, H, W) in [0, 1], values beyond saturate.
-        path: the file; an older one is replaced.
-        metadata: texts that the file carries, for example prompt and seed.
+        pixels: (3, H, W) in [0, 1]; values outside are clamped.
+        path: path of the file; an existing one is replaced.
+        metadata: texts to store in the file, for example prompt and seed.
 
     Raises:
         ValueError: `pixels` have another shape or are not finite.
@@ -120,7 +125,7 @@ def save(
 
 
 def encode(pixels: Tensor, metadata: Mapping[str, str] | None = None) -> bytes:
-    """Return what `save` writes.
+    """Return the bytes of the PNG file that `save` writes.
 
     Raises:
         ValueError: `pixels` have another shape or are not finite.
@@ -135,7 +140,7 @@ def encode(pixels: Tensor, metadata: Mapping[str, str] | None = None) -> bytes:
 
 
 def to_pil(pixels: Tensor) -> Image.Image:
-    """Return pixels (3, H, W) in [0, 1] as an 8-bit RGB image of Pillow.
+    """Return pixels (3, H, W) in [0, 1] as an 8-bit RGB Pillow image.
 
     Raises:
         ValueError: `pixels` have another shape or are not finite.
@@ -144,7 +149,7 @@ def to_pil(pixels: Tensor) -> Image.Image:
 
 
 def _bytes(pixels: Tensor) -> Tensor:
-    """(H, W, 3) bytes of (3, H, W) pixels, rounded to the nearest."""
+    """Return (H, W, 3) uint8 values of pixels (3, H, W), rounded to the nearest."""
     if pixels.ndim != 3 or pixels.shape[0] != 3:
         raise ValueError(f"Expected pixels (3, H, W), received {tuple(pixels.shape)}.")
     pixels = pixels.detach().to("cpu", torch.float32)
@@ -155,15 +160,15 @@ def _bytes(pixels: Tensor) -> Tensor:
 
 
 def cover(pixels: Tensor, height: int, width: int) -> Tensor:
-    """Scale a picture until it covers a frame, and keep the middle.
+    """Return a picture scaled to cover a frame and cropped to its centre.
 
     Args:
         pixels: (3, H, W) in [0, 1].
-        height: of the frame.
-        width: of the frame.
+        height: height of the frame in pixels.
+        width: width of the frame in pixels.
 
     Returns:
-        (3, height, width)
+        (3, height, width) in [0, 1].
     """
     scale = max(height / pixels.shape[1], width / pixels.shape[2])
     size = [max(height, round(pixels.shape[1] * scale))]
@@ -177,17 +182,17 @@ def cover(pixels: Tensor, height: int, width: int) -> Tensor:
 
 
 def grid(pixels: Tensor, columns: int) -> Tensor:
-    """Lay pictures out row by row; cells that are left over stay white.
+    """Return pictures arranged in a grid, row by row; unused cells are white.
 
     Args:
         pixels: (N, 3, H, W) in [0, 1].
-        columns: how many stand side by side.
+        columns: number of pictures in a row.
 
     Returns:
-        (3, rows * H, columns * W), rows = N / columns rounded up.
+        (3, rows * H, columns * W) with rows = ceil(N / columns).
 
     Raises:
-        ValueError: no pictures, another shape, or less than one column.
+        ValueError: `pixels` are empty or have another shape, or `columns` is below 1.
     """
     if pixels.ndim != 4 or not len(pixels):
         raise ValueError(

@@ -14,14 +14,15 @@ def draw(
     shape: tuple[int, int, int],
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Initial noise of B generations, (B, C, h, w), what diffusers draws on a CPU.
+    """Initial noise of B generations, (B, C, h, w).
 
-    Always drawn in float32 and then cast, since a float64 draw is different noise.
+    The noise equals what diffusers draws with a CPU generator of the same seed. It is
+    drawn in float32 and then cast, because drawing in float64 gives different noise.
 
     Args:
-        seeds: one a generation.
-        shape: (C, h, w).
-        dtype: of the result.
+        seeds: one seed for each generation.
+        shape: (C, h, w) of one latent.
+        dtype: type of the result.
     """
     draws = [
         torch.randn((1, *shape), generator=torch.Generator("cpu").manual_seed(seed))
@@ -31,17 +32,22 @@ def draw(
 
 
 def stream(seed: int, name: str, update: int) -> torch.Generator:
-    """A CPU generator that belongs to one generation, purpose and update.
+    """CPU random generator that is determined by seed, name and update alone.
 
-    Randomness that depends on nothing else can be resumed at any update, and does not
-    change with the batch or the process a generation happens to be in.
+    Therefore an optimisation can be resumed at any update, and its random numbers do
+    not depend on the batch or the process of the generation.
+
+    Args:
+        seed: seed of the generation.
+        name: purpose of the random numbers, for example "noise".
+        update: number of the update.
     """
     digest = hashlib.blake2b(f"{seed}/{name}/{update}".encode(), digest_size=8).digest()
     return torch.Generator("cpu").manual_seed(int.from_bytes(digest, "big") >> 1)
 
 
 def noise(seeds: Sequence[int], name: str, update: int, shape: Sequence[int]) -> Tensor:
-    """Standard normal noise (B, *shape) of the generations' own streams."""
+    """Standard normal noise (B, *shape), drawn from each generation's `stream`."""
     draws = [
         torch.randn(*shape, generator=stream(seed, name, update)) for seed in seeds
     ]
@@ -54,27 +60,33 @@ def norms(latents: Tensor) -> Tensor:
 
 
 def average(latents: Tensor) -> Tensor:
-    """Both latents replaced by their mean."""
+    """The pair with both latents replaced by their mean."""
     return latents.mean(dim=0, keepdim=True).expand_as(latents)
 
 
 def renormalize(latents: Tensor, target: Tensor) -> Tensor:
-    """Each latent rescaled to a given norm.
+    """Latents rescaled to given norms:  z * target / ||z||.
 
     Args:
         latents: (2, B, C, h, w).
-        target: (2, B).
+        target: (2, B) norms.
     """
     return latents * (target / norms(latents))[:, :, None, None, None]
 
 
 def perturb(latents: Tensor, noise: Tensor, scale: float) -> Tensor:
-    """The same noise (B, C, h, w), of standard deviation `scale`, added to both."""
+    """Both latents plus the same noise:  z + scale * noise.
+
+    Args:
+        latents: (2, B, C, h, w).
+        noise: (B, C, h, w), standard normal.
+        scale: standard deviation of the added noise.
+    """
     return latents + scale * noise
 
 
 def gap(latents: Tensor) -> Tensor:
-    """Mean distance between the elements of the two latents, (B,)."""
+    """Mean absolute difference between the elements of the two latents, (B,)."""
     return (latents[0] - latents[1]).abs().flatten(1).mean(dim=1)
 
 
@@ -95,7 +107,11 @@ def kurtosis(latents: Tensor) -> Tensor:
 
 
 def properties(latents: Tensor) -> dict[str, Tensor]:
-    """Properties that show drift off white noise, means over the pair, (B,) each."""
+    """Properties that show how far a pair is from white noise.
+
+    Returns:
+        `latent_norm`, `autocorrelation` and `kurtosis`, (B,) means over the pair.
+    """
     return {
         "latent_norm": norms(latents).mean(dim=0),
         "autocorrelation": autocorrelation(latents).mean(dim=0),

@@ -1,4 +1,4 @@
-"""LatentSGD: momentum descent that keeps the latent pair on its shell."""
+"""LatentSGD: SGD with momentum that keeps the norms of the latent pair."""
 
 from __future__ import annotations
 
@@ -15,26 +15,31 @@ from doodl import latents as pairs
 
 
 class LatentSGD(Optimizer):
-    """SGD with momentum and the projections of DOODL, in one order.
+    """SGD with momentum and the projections of DOODL, applied in a fixed order.
 
-    1. g = `lr` x gradient, 2. its mean over the pair (`tie_gradients`), 3. every
-    element clipped to +-`clip`, 4. m = `momentum` m + g, 5. z = z - m + `noise_scale`
-    x noise, the same noise for both latents, 6. the pair averaged (`average_pair`),
-    7. each latent rescaled to the norm of its initial draw (`renormalize`).
+    An update computes
 
-    With all but momentum turned off it is `torch.optim.SGD`. The only parameter is
-    `latents`, (2, B, C, h, w); generations of the batch never mix.
+    1. g = `lr` * gradient
+    2. g <- the mean of g over the pair, if `tie_gradients`
+    3. g <- g with every element clipped to [-`clip`, `clip`]
+    4. m <- `momentum` * m + g
+    5. z <- z - m + `noise_scale` * noise, with the same noise for both latents
+    6. z <- the mean of z over the pair, if `average_pair`
+    7. z <- z rescaled to the norms of the initial latents, if `renormalize`
+
+    Without clip, noise and the three options it equals `torch.optim.SGD`. The only
+    parameter is `latents`, (2, B, C, h, w); generations do not influence each other.
 
     Args:
         params: the latent pair.
-        lr: the paper's lambda, before the clip.
-        momentum: m's decay, without dampening or Nesterov.
+        lr: the paper's lambda; it multiplies the gradient before the clip.
+        momentum: decay of the momentum buffer m, without dampening or Nesterov.
         clip: largest magnitude of an element of g; None for no clip.
         noise_scale: standard deviation of the noise.
-        tie_gradients: give both latents the mean gradient.
-        average_pair: give both latents the mean latent. Never when editing, where the
-            pair starts as two different latents.
-        renormalize: keep each latent's norm.
+        tie_gradients: replace the gradients of both latents with their mean.
+        average_pair: replace both latents with their mean. It must be false when
+            editing, where the pair starts as two different latents.
+        renormalize: rescale each latent to the norm that it had initially.
 
     References:
         Wallace et al., arXiv 2303.13703, Algorithm 1, in the released code's order.
@@ -80,13 +85,13 @@ class LatentSGD(Optimizer):
         self.last: dict[str, Tensor] = {}
 
     def start(self, seeds: Sequence[int]) -> None:
-        """Begin a new batch of generations, at update 0, whose norms are kept.
+        """Begin a new batch at update 0; store its norms, and clear the momentum.
 
-        A batch that was interrupted goes on bit for bit when it is started again and
-        its `state_dict` loaded.
+        To resume an interrupted batch bit for bit, start it again and then load the
+        saved `state_dict`.
 
         Args:
-            seeds: of the batch's generations, for their noise.
+            seeds: one seed for each generation, for the noise of the updates.
         """
         self.seeds = list(seeds)
         self.active = None
@@ -104,9 +109,13 @@ class LatentSGD(Optimizer):
     def step(  # type: ignore[override]
         self, closure: Callable[[], Tensor | None] | None = None
     ) -> Tensor | None:
-        """Do one update of the generations that are `active`, (B,) bool, or of all.
+        """Update the generations where `active`, (B,) bool, is true; None means all.
 
-        Afterwards `last` has `grad_norm` and `clipped_fraction`, (B,) each.
+        Afterwards `last` contains `grad_norm` and, with a clip, `clipped_fraction`,
+        (B,) each.
+
+        Returns:
+            the value of the closure; None without one.
         """
         loss = None
         if closure is not None:
@@ -145,7 +154,7 @@ class LatentSGD(Optimizer):
         state["update"] += 1
 
     def _noise(self, latents: Tensor, update: int) -> Tensor:
-        """Return standard normal noise (B, C, h, w) of the generations' own streams."""
+        """Return standard normal noise (B, C, h, w), seeded by each generation."""
         if len(self.seeds) != latents.shape[1]:
             raise RuntimeError(
                 f"LatentSGD has noise for {len(self.seeds)} generations, but the pair "
@@ -166,15 +175,15 @@ class LatentSGD(Optimizer):
 def check_optimizer(
     make: Callable[[Iterable[Tensor]], Optimizer], *, editing: bool
 ) -> LatentSGD:
-    """Make an optimiser of an empty pair, to refuse bad settings early.
+    """Return an optimiser of an empty pair, which shows early if settings are invalid.
 
     Args:
         make: makes the optimiser from its parameters.
         editing: whether the pair starts as two different latents.
 
     Raises:
-        ValueError: it is no `LatentSGD`, refuses its own settings, or averages a pair
-            of different latents.
+        ValueError: the optimiser is not a `LatentSGD`, refuses its settings, or
+            averages a pair of different latents.
     """
     trial = make([torch.zeros(2, 0, 1, 1, 1)])
     if not isinstance(trial, LatentSGD):

@@ -1,4 +1,4 @@
-"""How pictures are made and scored: checked before any network is loaded."""
+"""Settings of sampling and scoring, checked before any network is loaded."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from doodl.sampling.edict import EDICT
 
 
 class Start(ABC):
-    """Gives the initial latents in place of noise, as `Edit` does."""
+    """Provides the initial latents in place of noise; `Edit` is one."""
 
     @abstractmethod
     def check(self, generations: Sequence[Generation]) -> None:
-        """Refuse generations that it has no start for.
+        """Refuse generations for which there are no initial latents.
 
         Raises:
-            ValueError: naming what they lack.
+            ValueError: a generation lacks an input, which the message names.
         """
 
     @abstractmethod
@@ -47,39 +47,40 @@ class Start(ABC):
 
     @abstractmethod
     def noised(self, renderer: Any, batch: Any, noise: Tensor) -> Tensor:
-        """Return single initial latents (B, C, h, w) with the given noise."""
+        """Return single initial latents (B, C, h, w) that contain the given noise."""
 
 
 class RenderSettings:
-    """How pictures are made and scored; no network is needed to construct it.
+    """Settings of sampling and scoring; constructing them loads no network.
 
     Args:
-        guide: the loss, a frozen network's or any function of the pixels.
-        judge: a guide held out for evaluation.
-        verdict: says whether an image shows what was asked for.
-        method: the moves of a denoising step, by default `EDICT(mixing)`; `DDIM` for
-            models that were distilled to a few steps.
-        adjoint: how the gradient is taken through the chain, by default the reversible
-            one where the method can be reversed and networks compute in 32 bits or
-            more, else the one that keeps the chain's states.
-        edit: begins with pictures instead of noise.
-        num_steps: denoising steps T, 1 to 1000.
-        guidance_scale: classifier-free guidance w; 1 for none.
-        guidance_interval: first and last timestep with guidance, of 0 to 999; by
-            default all have it. Others cost half.
-        mixing: EDICT's p of the default method; it has to follow the number of steps.
-        height: of the image in pixels, by default the model's own.
-        width: likewise.
-        latents_dtype: of the latents and of the steps' arithmetic, whatever the
-            precision of the networks.
-        execution: how the networks are run: compiled, channels last, one picture at
-            a time, text encoders offloaded.
+        guide: computes the loss, from a frozen network or any function of the pixels.
+        judge: a guide that is held out for evaluation and never optimised.
+        verdict: decides whether an image shows what its prompt asks for.
+        method: the sampling method, by default `EDICT(mixing)`; use `DDIM` for models
+            that were distilled to a few steps.
+        adjoint: computes the gradient through the chain. By default it is the
+            reversible adjoint if the method is reversible and the networks compute in
+            32 bits or more, and otherwise the checkpoint adjoint.
+        edit: provides the initial latents from pictures instead of noise.
+        num_steps: number of denoising steps T, from 1 to 1000.
+        guidance_scale: classifier-free guidance w; 1 turns it off.
+        guidance_interval: first and last timestep with classifier-free guidance, each
+            from 0 to 999; by default all timesteps have it. A step without guidance
+            costs half.
+        mixing: p of the default method EDICT. Fewer steps need a smaller p.
+        height: height of the image in pixels, by default the model's own.
+        width: width of the image in pixels, by default the model's own.
+        latents_dtype: type of the latents and of the step arithmetic, independent of
+            the networks' precision.
+        execution: how the networks run: compiled, channels last, one picture at a
+            time, text encoders offloaded.
 
     Attributes:
-        start: index of the first denoising step that is sampled; 0 without an edit.
+        start: index of the first denoising step of the chain; 0 without an edit.
 
     Raises:
-        ValueError: a value out of range, or two that exclude each other.
+        ValueError: a value is out of range, or two values exclude each other.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class RenderSettings:
         self.latents_dtype: torch.dtype = getattr(torch, latents_dtype)
         self.execution = execution or Execution()
         self._refuse_what_excludes_each_other()
-        # The denoiser checks scale and interval; its network is not called here.
+        # The denoiser's constructor checks scale and interval without a network call.
         GuidedDenoiser(_identity, guidance_scale, None, guidance_interval)
         self.start = 0 if edit is None else edit.first_step(num_steps)
 
@@ -135,28 +136,28 @@ class RenderSettings:
 
     @property
     def watchers(self) -> dict[str, Guide]:
-        """Guide and judge by name, where there is one."""
+        """Guide and judge under the keys "guide" and "judge"; None is left out."""
         both = {"guide": self.guide, "judge": self.judge}
         return {name: guide for name, guide in both.items() if guide is not None}
 
     def check(self, generations: Sequence[Generation]) -> None:
-        """Refuse generations that guide, judge, verdict or edit cannot work on.
+        """Refuse generations that lack an input of guide, judge, verdict or edit.
 
         Raises:
-            ValueError: naming what they lack.
+            ValueError: the message names the missing or unreadable input.
         """
         for part in (*self.watchers.values(), self.edit):
             if part is not None:
                 part.check(generations)
-        if self.verdict is not None:  # it may look at the reference pictures
+        if self.verdict is not None:  # a verdict may read the reference pictures
             for path in dict.fromkeys(g.image for g in generations if g.image):
                 images.load(path)
 
     def refuse_few_steps(self, model: TextToImage) -> None:
-        """Refuse a method of two latents for a model distilled to few steps.
+        """Refuse a method with two latents if the model was distilled to few steps.
 
         Raises:
-            ValueError: naming the method that works.
+            ValueError: the message names a method that works.
         """
         if self.method.num_latents > 1 and model.few_steps(self.num_steps):
             raise ValueError(
@@ -167,7 +168,7 @@ class RenderSettings:
             )
 
     def load_watchers(self, device: torch.device | str) -> None:
-        """Load guide, judge and verdict, frozen, onto a device."""
+        """Load guide, judge and verdict onto a device and freeze them."""
         for part in (*self.watchers.values(), self.verdict):
             if part is not None:
                 part.load(device)

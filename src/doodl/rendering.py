@@ -1,4 +1,4 @@
-"""Makes pictures from latents and scores them; needs no Trainer."""
+"""The renderer: it makes pictures from latents and scores them, without a Trainer."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from doodl.trajectory import Rendering, warn_of_gap
 class Renderer:
     """Turns latents into pictures and scores: sample, decode, losses, scores.
 
-    Every method that calls a network does so in one precision, that of `autocast`;
-    latents and the arithmetic of the steps keep their own.
+    All network calls run under the same autocast type. Latents and the arithmetic of
+    the steps have the type `settings.latents_dtype`.
 
     Args:
         model: the frozen text-to-image model.
-        settings: how pictures are made and scored.
-        autocast: 16-bit type that networks compute in while their weights have 32;
-            None for the precision of their weights.
+        settings: settings of sampling and scoring.
+        autocast: 16-bit type in which networks with 32-bit weights compute; None if
+            they compute in the type of their weights.
 
     Attributes:
         shape: (C, h, w) of one latent.
-        start: index of the first denoising step that is sampled.
+        start: index of the first denoising step of the chain; above 0 for an edit.
         area: height times width of a picture in pixels.
         sampler: the chain from the initial latents to the final ones.
 
     Raises:
-        ValueError: the method or the image's size does not fit the model.
+        ValueError: the method or the image size does not fit the model.
     """
 
     def __init__(
@@ -82,12 +82,12 @@ class Renderer:
         autocast: torch.dtype | None = None,
         source: CheckpointSource | None = None,
     ) -> Renderer:
-        """Return a renderer whose model, guide, judge and verdict are loaded.
+        """Return a renderer with model, guide, judge and verdict loaded.
 
-        Arguments are those of the constructor and of `load_text_to_image`.
+        The arguments are those of the constructor and of `load_text_to_image`.
 
         Raises:
-            ValueError: there is no such model, or the settings do not fit it.
+            ValueError: the model does not exist, or the settings do not fit it.
         """
         model = pretrained.load_text_to_image(name, device, dtype, source)
         settings.execution.prepare(model)
@@ -123,7 +123,7 @@ class Renderer:
         return Batch(list(generations), conditioning, targets)
 
     def initial(self, batch: Batch) -> Tensor:
-        """Return the initial latents (k, B, C, h, w), copies of a draw or an edit's."""
+        """Return initial latents (k, B, C, h, w): k copies of noise, or an edit's."""
         settings = self.settings
         if settings.edit is not None:
             return settings.edit.invert(self, batch).to(self.device)
@@ -131,19 +131,19 @@ class Renderer:
         return torch.stack((draw,) * settings.method.num_latents).to(self.device)
 
     def noised(self, batch: Batch, noise: Tensor) -> Tensor:
-        """Return single initial latents (B, C, h, w): the noise, or an edit with it."""
+        """Return the noise (B, C, h, w), or the pictures to edit plus this noise."""
         noise = noise.to(self.device, self.settings.latents_dtype)
         edit = self.settings.edit
         return edit.noised(self, batch, noise) if edit else noise
 
     @in_network_precision
     def sample(self, latents: Tensor, batch: Batch) -> Tensor:
-        """Return the final latents of initial ones (k, B, C, h, w), differentiably."""
+        """Return the final latents (k, B, C, h, w) of initial ones; differentiable."""
         return self.sampler.sample(latents, batch.conditioning, start=self.start)
 
     @in_network_precision
     def invert(self, final: Tensor, batch: Batch) -> Tensor:
-        """Return the initial latents that `sample` turns into the given ones."""
+        """Return the initial latents from which `sample` makes the given final ones."""
         return self.sampler.invert(final, batch.conditioning, start=self.start)
 
     @in_network_precision
@@ -170,8 +170,8 @@ class Renderer:
     ) -> Losses:
         """Return the guide's losses of final latents (k, B, C, h, w).
 
-        `update` seeds the crops, together with the generation; `views` makes them, by
-        default the full frame.
+        `views` crops the images (default: full frame); the seed of each generation and
+        `update` determine the random crops.
         """
         return batch_losses(
             self.settings.guide,
@@ -195,16 +195,16 @@ class Renderer:
         update: int,
         latents: Tensor | None,
     ) -> Rendering:
-        """Return the scores of the full images of the first latents.
+        """Return the rendering: images of the first latents with their scores.
 
         Args:
             final: (k, B, C, h, w) denoised latents.
-            pixels: (B, 3, H, W) in [0, 1], images of the first of them.
-            batch: what they were made for.
-            update: how many updates the initial latents have had.
-            latents: the initial latents, None where none of them make the picture.
+            pixels: (B, 3, H, W) in [0, 1], the images of `final[0]`.
+            batch: the batch that the latents belong to.
+            update: number of updates that the initial latents have had.
+            latents: the initial latents; None if no latents reproduce the images.
         """
-        # A copy, since a guide may write into what it is given.
+        # The scorers get a copy, because a guide may modify its input in place.
         pixels, final, seen = pixels.detach(), final.detach(), pixels.detach().clone()
         found = full_frame_scores(self.settings.watchers, batch.targets, seen)
         verdict = self.settings.verdict

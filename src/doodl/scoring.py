@@ -1,4 +1,4 @@
-"""The guide's losses on crops of pictures, and the scores of whole pictures."""
+"""The guide's losses of crops, and the scores of whole pictures."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ class Losses:
     """The guide's losses of a batch of B generations.
 
     Args:
-        total: (B,) mean over a generation's images; differentiable.
-        terms: the total under "loss" and its parts under "loss_NAME", (B,) each,
+        total: (B,) loss of each generation, averaged over its k images;
+            differentiable.
+        terms: the same loss under "loss" and its parts under "loss_NAME", (B,) each;
             detached.
-        pixels: (k, B, 3, H, W) in [0, 1], the images of the k latents, detached.
+        pixels: (k, B, 3, H, W) in [0, 1], the images of the k latents; detached.
     """
 
     total: Tensor
@@ -37,17 +38,17 @@ def crop_terms(
     targets: Mapping[str, Tensor],
     generators: Sequence[torch.Generator],
 ) -> dict[str, Tensor]:
-    """Return each picture's loss under "loss" and the parts of it, (N,) each.
+    """Return the loss of each picture under "loss", and its parts by name, (N,) each.
 
     Args:
-        guide: the loss of single pictures.
-        views: makes crops of a picture, and reduces their losses to one.
+        guide: computes one loss for each crop.
+        views: crops the pictures, and reduces the losses of the crops of a picture.
         pixels: (N, 3, H, W) in [0, 1].
-        targets: of the guide, each with leading dimension N.
-        generators: one for each picture.
+        targets: inputs of the guide, each with leading dimension N.
+        generators: N random generators, one for the crops of each picture.
 
     Raises:
-        ValueError: the guide does not return one loss for each picture.
+        ValueError: the guide does not return one loss for each crop.
     """
     crops = views(pixels, guide.input_size, generators)
     count = crops.shape[1]
@@ -80,13 +81,13 @@ def batch_losses(
     """Decode final latents and return the guide's losses of their images.
 
     Args:
-        guide: the loss of single pictures.
-        views: how the guide looks at a picture.
+        guide: computes one loss for each crop.
+        views: crops the pictures, and reduces the losses of the crops of a picture.
         decode: maps latents (N, C, h, w) to images (N, 3, H, W) in [-1, 1].
         final: (k, B, C, h, w) denoised latents.
-        targets: of the guide, each with leading dimension B.
-        generators: k B of them, for the crops of each image.
-        execution: whether images are taken one by one.
+        targets: inputs of the guide, each with leading dimension B.
+        generators: k * B random generators, one for the crops of each image.
+        execution: decides whether images are decoded and scored one by one.
         area: height times width of one image in pixels.
     """
     count, batch = final.shape[:2]
@@ -98,7 +99,7 @@ def batch_losses(
 
     def look(latents: Tensor, index: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
         pixels = to_pixels(decode(latents))
-        kept = pixels.detach().clone()  # a guide may write into what it is given
+        kept = pixels.detach().clone()  # a guide may modify its input in place
         named = dict(zip(repeated, values, strict=True))
         streams = [generators[i] for i in index.tolist()]
         terms = crop_terms(guide, views, pixels, named, streams)
@@ -126,7 +127,13 @@ def full_frame_scores(
     targets: Mapping[str, Mapping[str, Tensor]],
     pixels: Tensor,
 ) -> dict[str, Tensor]:
-    """Return the score (B,) of whole pictures (B, 3, H, W) by each guide's name."""
+    """Return the scores (B,) of whole pictures, under the keys of `watchers`.
+
+    Args:
+        watchers: the guides that score the pictures.
+        targets: inputs of each guide, under the same keys.
+        pixels: (B, 3, H, W) in [0, 1].
+    """
     whole = FullFrame()
     return {
         name: guide.score(whole(pixels, guide.input_size, [])[:, 0], targets[name])

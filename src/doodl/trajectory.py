@@ -1,4 +1,4 @@
-"""The record of a batch of generations: its first, best and last image, and ends."""
+"""The record of a batch: first, best and last image and the end of each generation."""
 
 from __future__ import annotations
 
@@ -17,24 +17,27 @@ from doodl.generation import Generation
 from doodl.sampling.memory import is_out_of_memory
 
 CORRUPT_GAP = 0.25
-"""A mean distance of the final latents, in standard deviations, that is visible."""
+"""Mean distance of a pair's final latents, in their standard deviations, above which
+the image is visibly corrupt."""
 Selector = Literal["guide", "last"]
-"""What makes an image the best one: the guide's score, or being the last."""
+"""How the best image is selected: by the guide's score, or as the last one."""
 
 
 @dataclass
 class Rendering:
-    """The images of one update, detached, and how they are scored.
+    """The images of a batch at one update with their scores; all tensors are detached.
 
     Args:
         update: number of updates that the latents have had.
-        latents: (k, B, C, h, w), the initial latents that make the pictures; None where
-            none do, as where a baseline has steered every step.
-        pixels: (B, 3, H, W) in [0, 1], the image of the first latent.
-        gap: (B,) mean distance of the two final latents, relative to their spread.
-        guide: (B,) score of the full image by the guide, higher is better.
-        judge: (B,) score of the full image by the held-out judge, or None.
-        verdicts: whether each image is what was asked for; None where nobody knows.
+        latents: (k, B, C, h, w), the initial latents of the images; None if no latents
+            reproduce the images, because a baseline changed every step.
+        pixels: (B, 3, H, W) in [0, 1], the images of the first latents.
+        gap: (B,) mean distance of the two final latents, in units of their standard
+            deviation.
+        guide: (B,) score of the full image by the guide; higher is better.
+        judge: (B,) score of the full image by the held-out judge; None without a judge.
+        verdicts: whether each image shows what its prompt asks for; None where that
+            cannot be decided. The list is empty without a verdict network.
     """
 
     update: int
@@ -51,13 +54,13 @@ class Snapshot:
     """One generation's image at one update, on the CPU.
 
     Args:
-        update: how many updates its latents have had.
+        update: number of updates that its latents have had.
         pixels: (3, H, W) in [0, 1].
-        latents: (k, C, h, w), the initial latents that make it: a pair, or one of DDIM;
-            None where none do.
-        guide: its score; higher is better.
-        judge: likewise, None without a judge.
-        verdict: whether it shows what was asked for, None where unknown.
+        latents: (k, C, h, w), the initial latents of the image: a pair for EDICT, a
+            single one for DDIM; None if no latents reproduce the image.
+        guide: score by the guide; higher is better.
+        judge: score by the judge; None without a judge.
+        verdict: whether the image shows what its prompt asks for; None if unknown.
     """
 
     update: int
@@ -76,13 +79,14 @@ class Snapshot:
 class Trajectory:
     """The first, the best and the last image of each generation in a batch.
 
-    The best is chosen by the guide on the full image; the judge only reports on it.
-    A generation that has ended keeps its record from then on.
+    The guide's score of the full image selects the best one; the judge's score is only
+    reported. The record of a generation no longer changes once the generation has
+    ended.
 
     Args:
-        generations: the batch.
-        selector: what makes an image the best: the `guide`'s score, or being the
-            `last`.
+        generations: the generations of the batch.
+        selector: how the best image is selected: `guide` for the highest score by the
+            guide, `last` for the last image.
     """
 
     def __init__(
@@ -102,7 +106,7 @@ class Trajectory:
         return len(self.generations)
 
     def record(self, rendering: Rendering) -> None:
-        """Take in a rendering; images that are not finite are left out."""
+        """Record a rendering, except for ended generations and scores of NaN."""
         guide = rendering.guide.tolist()
         judge = rendering.judge.tolist() if rendering.judge is not None else None
         for i, score in enumerate(guide):
@@ -125,7 +129,7 @@ class Trajectory:
                 self.best[i] = snapshot
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what `load_state_dict` needs, as plain values and tensors."""
+        """Return the record as plain values and tensors, for `load_state_dict`."""
         shots = {name: getattr(self, name) for name in ("first", "best", "last")}
         return {
             "reasons": list(self.reasons),
@@ -134,7 +138,7 @@ class Trajectory:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a record of the same generations."""
+        """Load the record of the same generations that `state_dict` returned."""
         self.reasons, self.failures = list(state["reasons"]), list(state["failures"])
         for name in ("first", "best", "last"):
             shots = [shot and Snapshot(**shot) for shot in state[name]]
@@ -145,27 +149,33 @@ class Trajectory:
         return bool(self.reasons[index] or self.failures[index])
 
     def fail(self, index: int, reason: str) -> None:
-        """Record that a generation has failed, unless it has ended before."""
+        """Record that a generation has failed, unless it has already ended."""
         if not self.ended(index):
             self.failures[index] = reason
 
     def stop(self, index: int, reason: str) -> None:
-        """End a generation early, unless it has ended before."""
+        """End a generation early, unless it has already ended."""
         if not self.ended(index):
             self.reasons[index] = reason
 
     def fail_non_finite(self, values: Tensor, name: str) -> None:
-        """Record generations whose value (B,) is NaN or infinite as failed."""
+        """Record generations as failed whose value is NaN or infinite.
+
+        Args:
+            values: (B,) one value for each generation.
+            name: the quantity, for the reason: "NAME is not finite".
+        """
         for i, finite in enumerate(values.isfinite().tolist()):
             if not finite:
                 self.fail(i, f"{name} is not finite")
 
     @contextmanager
     def surviving_out_of_memory(self, lighter_adjoint: str | None) -> Iterator[None]:
-        """Record all generations as failed when memory runs out, and go on.
+        """Catch an out-of-memory error and record all generations as failed.
 
         Args:
-            lighter_adjoint: an adjoint that would need less memory, if there is one.
+            lighter_adjoint: name of an adjoint that needs less memory, which the
+                recorded reason suggests; None if there is none.
         """
         try:
             yield
@@ -183,7 +193,7 @@ class Trajectory:
                 )
 
     def seen(self, index: int, rendering: Rendering) -> bool:
-        """Return whether a rendering is part of a generation's record."""
+        """Return whether a rendering is the last one in a generation's record."""
         last = self.last[index]
         return last is not None and last.update == rendering.update
 
@@ -193,15 +203,15 @@ class Trajectory:
 
 
 def warn_of_gap(gap: Tensor, mixing: float, num_steps: int) -> bool:
-    """Warn where the two latents of a pair have drifted apart.
+    """Warn if the two latents of any pair have drifted apart.
 
     Args:
         gap: (B,) mean distance of the final latents, in their standard deviations.
-        mixing: EDICT's p.
-        num_steps: T.
+        mixing: EDICT's mixing coefficient p.
+        num_steps: number of denoising steps T.
 
     Returns:
-        whether there was a warning.
+        whether a warning was given.
     """
     widest = gap.max().item()
     if widest <= CORRUPT_GAP:

@@ -1,4 +1,4 @@
-"""Other ways to a picture that satisfies the guide, for comparison."""
+"""Baselines: other methods that sample pictures under the same guide."""
 
 from doodl.baselines.base import Baseline, Original
 from doodl.baselines.best_of_n import BestOfN

@@ -1,4 +1,4 @@
-"""What a baseline is: another way to make pictures from the same initial noise."""
+"""The base class of baselines, and the baseline without any guidance by a loss."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Baseline(ABC):
     """Samples a batch of generations without optimising their latents.
 
     Attributes:
-        selector: which of its renderings is the result: the one that the guide scores
-            highest, or the last.
+        selector: how the result is selected among the renderings: `guide` for the
+            highest score by the guide, `last` for the last rendering.
     """
 
     selector: Selector = "guide"
@@ -27,18 +27,18 @@ class Baseline(ABC):
     def __call__(
         self, renderer: Renderer, batch: Batch, latents: Tensor, num_updates: int
     ) -> Iterator[Rendering]:
-        """Yield renderings of all generations of the batch, the original first.
+        """Yield renderings of the whole batch, the original first.
 
         Args:
-            renderer: makes and scores pictures.
-            batch: what is to be made.
-            latents: (k, B, C, h, w), the initial latents of an optimisation.
-            num_updates: of the optimisation that is compared with.
+            renderer: makes and scores the pictures.
+            batch: the batch of generations.
+            latents: (k, B, C, h, w), the initial latents that `fit` would optimise.
+            num_updates: number of updates of the optimisation to compare with.
         """
 
 
 class Original(Baseline):
-    """The image of the initial latents, without any guidance by the loss."""
+    """Samples the initial latents without any guidance by the loss."""
 
     @override
     def __call__(

@@ -1,4 +1,4 @@
-"""Best of N: draw, look, keep the best."""
+"""Best of N: sample N times, and keep the picture with the highest guide score."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from doodl.rendering import Renderer
 from doodl.trajectory import Rendering
 
 SAMPLES_PER_UPDATE = 6.8
-"""DDIM samples that cost as much as one exact EDICT update, in forward calls: two
-latents, and about 3.4 forward calls' arithmetic for each call and its gradient."""
+"""Number of DDIM samples that cost as much as one EDICT update with exact gradient: an
+update moves two latents, and each call with its gradient costs about 3.4 forward calls.
+"""
 
 
 class BestOfN(Baseline):
-    """N DDIM samples of different noise; the guide keeps the best.
+    """Makes N DDIM samples from different noise; the guide's score selects the best.
 
-    The first has the generation's own seed, so that the original is among them. When
+    The first sample uses the generation's own seed, so that it is the original. When
     editing, each sample starts from the encoded picture plus noise of the chain's first
     level (SDEdit, arXiv 2108.01073).
 
     Args:
-        samples: N; by default as many as cost what `updates` updates cost.
-        updates: of the optimisation that is compared with, by default the module's
-            `num_updates`.
+        samples: N; by default the number that costs as much as `updates` updates.
+        updates: number of updates of the optimisation to compare with, by default the
+            module's `num_updates`.
     """
 
     def __init__(self, samples: int | None = None, updates: int | None = None) -> None:
@@ -39,7 +40,7 @@ class BestOfN(Baseline):
         self.samples, self.updates = samples, updates
 
     def count(self, num_updates: int) -> int:
-        """Return N beside an optimisation of so many updates."""
+        """Return N for the comparison with an optimisation of `num_updates` updates."""
         return self.samples or round(SAMPLES_PER_UPDATE * (self.updates or num_updates))
 
     @override

@@ -1,4 +1,4 @@
-"""One-step classifier guidance: steer every step by a guess of the final image."""
+"""One-step classifier guidance: every step follows the loss of a predicted image."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from doodl.trajectory import Rendering, Selector
 
 
 class OneStep(Baseline):
-    """DDIM whose noise prediction is moved by the gradient of the guide's loss.
+    """DDIM that adds the gradient of the guide's loss to the noise prediction e.
 
-    At every step, with the sampler's own guided prediction of noise,
+    At every step from t to s, with e predicted under classifier-free guidance,
 
-        x0 = (z - sigma e) / alpha,   z~ = sigma x0 + (1 - sigma) z,
-        e <- e + strength sigma grad_z loss(decode(z~)),
+        x0 = (z - sigma_t e) / alpha_t,   z~ = sigma_t x0 + (1 - sigma_t) z,
+        e <- e + strength sigma_t grad_z loss(decode(z~)),
 
-    where the gradient goes through the network of this one step.
+    where the gradient is taken through the denoiser call of this step only.
 
     Args:
-        strength: of the guide; the best one differs from task to task.
+        strength: weight of the gradient; the best value depends on the task.
 
     References:
         Dhariwal and Nichol, arXiv 2105.05233; the form that DOODL compares with,
@@ -46,14 +46,14 @@ class OneStep(Baseline):
         self, renderer: Renderer, batch: Batch, latents: Tensor, num_updates: int
     ) -> Iterator[Rendering]:
         """Yield the original and the guided image of the batch."""
-        # The first latent of the pair; when editing, the picture's, partly inverted.
+        # The first latent of the pair; when editing, it comes from the inversion.
         z = latents[0]
         yield renderer.render_ddim(z[None], batch, update=0)
         for index, step in enumerate(renderer.sampler.steps[renderer.start :]):
             z = self.step(renderer, batch, z, step, index)
         with torch.no_grad():
             pixels = renderer.decode(z[None])[0]
-        # No initial latents make the guided picture: every step was steered.
+        # No initial latents reproduce this picture, since guidance changed each step.
         yield renderer.score(z[None], pixels, batch, update=1, latents=None)
 
     def step(
@@ -77,7 +77,14 @@ class OneStep(Baseline):
 
 
 def split(step: Step, z: Tensor, raw: Tensor, kind: str) -> tuple[Tensor, Tensor]:
-    """Return the noise and the clean latent that a raw prediction stands for."""
+    """Return the noise e and the clean latent x0 of a raw prediction.
+
+    Args:
+        step: the denoising step.
+        z: (B, C, h, w) latents at the step's timestep t.
+        raw: (B, C, h, w) prediction of the network.
+        kind: `epsilon`, `v_prediction` or `flow_prediction`.
+    """
     if kind == "flow_prediction":
         return z + step.alpha_t * raw, z - step.sigma_t * raw
     if kind == "v_prediction":
