@@ -386,7 +386,8 @@ def _flux_2_parts(*, text_width, guidance):
             joint_attention_dim=text_width,
             timestep_guidance_channels=16,
             axes_dims_rope=(2, 2, 2, 2),
-            guidance_embeds=guidance,
+            # The first version with this transformer always reads the scale.
+            **({} if guidance else {"guidance_embeds": False}),
         ),
         "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(
             shift=3.0, use_dynamic_shifting=True

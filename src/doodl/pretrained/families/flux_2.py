@@ -34,6 +34,10 @@ class Flux2(EvenFlow):
         return self.pipeline.config.get("is_distilled", True)
 
     @property
+    def _reads_guidance(self) -> bool:
+        return self.denoiser.config.get("guidance_embeds", True)
+
+    @property
     @override
     def factor(self) -> int:
         return 2 * self.pipeline.vae_scale_factor
@@ -79,7 +83,7 @@ class Flux2(EvenFlow):
     def extra_conditioning(
         self, shape: LatentShape, guidance_scale: float
     ) -> dict[str, Tensor]:
-        if not self.denoiser.config.guidance_embeds:
+        if not self._reads_guidance:
             return {}
         return {"guidance": torch.tensor([guidance_scale])}
 
@@ -90,7 +94,7 @@ class Flux2(EvenFlow):
 
     @override
     def few_steps(self, num_steps: int) -> bool:
-        distilled = self.embeds_guidance and not self.denoiser.config.guidance_embeds
+        distilled = self.embeds_guidance and not self._reads_guidance
         return distilled or super().few_steps(num_steps)
 
     @override
