@@ -17,7 +17,7 @@ from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
 from doodl.guides import Symmetry
 from doodl.pretrained import cut_tail, load_text_to_image, models_table
-from doodl.pretrained.families import FAMILIES
+from doodl.pretrained.families import FAMILIES, pipeline_class
 from doodl.pretrained.models import MODELS
 from doodl.pretrained.outline import fill, outline
 from doodl.render_settings import RenderSettings
@@ -683,3 +683,12 @@ def test_the_table_of_models_is_the_readmes_and_names_every_pipeline(capsys):
     assert table == models_table() + "\n"
     assert table in readme.read_text()
     assert {name for m in MODELS for name in m.pipeline.split(", ")} == set(FAMILIES)
+
+
+def test_an_older_diffusers_is_refused_by_what_it_needs(monkeypatch):
+    monkeypatch.setattr(diffusers, "__version__", "0.36.0")
+    with pytest.raises(ValueError, match="diffusers 0.40 or newer for QwenImage"):
+        pipeline_class("QwenImagePipeline")
+    assert pipeline_class("StableDiffusionPipeline")
+    with pytest.raises(ValueError, match="a diffusers with NoSuchPipeline, found"):
+        pipeline_class("NoSuchPipeline")

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from packaging.version import Version
+
 from doodl.pretrained.families.flux import Flux
 from doodl.pretrained.families.flux_2 import Flux2
 from doodl.pretrained.families.qwen_image import QwenImage
@@ -36,18 +38,31 @@ UNSUPPORTED = {
 """Why chains of further pipelines cannot be coupled."""
 
 
+SINCE = {
+    "QwenImagePipeline": "0.40",
+    "ZImagePipeline": "0.40",
+    "Flux2Pipeline": "0.37",
+    "Flux2KleinPipeline": "0.37",
+}
+"""The first version of diffusers whose pipeline takes what is given to it here."""
+
+
 def pipeline_class(kind: str) -> Any:
     """Return a pipeline's class.
 
     Raises:
-        ValueError: this version of diffusers does not have it.
+        ValueError: this version of diffusers does not have it, or an older one that
+            takes other inputs.
     """
     import diffusers
 
-    if not hasattr(diffusers, kind):
+    since = SINCE.get(kind, "0")
+    old = Version(diffusers.__version__) < Version(since)
+    if old or not hasattr(diffusers, kind):
+        wanted = f"{since} or newer for" if old else "with"
         raise ValueError(
-            f"Expected a diffusers with {kind}, found version "
-            f"{diffusers.__version__}, which lacks it; install a newer one."
+            f"Expected a diffusers {wanted} {kind}, found version "
+            f"{diffusers.__version__}; install a newer one."
         )
     return getattr(diffusers, kind)
 
