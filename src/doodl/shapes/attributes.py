@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from doodl.shapes.scenes import (
+from doodl.shapes.scenes import Scenes
+from doodl.shapes.words import (
     BACKGROUNDS,
     COLOURS,
     KINDS,
@@ -13,7 +14,6 @@ from doodl.shapes.scenes import (
     NAMED,
     PATTERNS,
     SMALL,
-    Scenes,
 )
 
 LAYOUTS = ("one", "vertical", "horizontal", "other")
