@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from doodl.shapes.diffusion import make_text_encoder
+from doodl.shapes.diffusion_training import (
+    DECAY,
+    DiffusionTraining,
+    encode_scenes,
+    loss_weights,
+    mislead,
+)
+from doodl.shapes.tokenizer import make_tokenizer
+
+
+def test_captions_mislead_where_there_is_little_noise_or_nothing_but_noise():
+    timesteps = torch.tensor([0, 175, 250, 325, 500, 800, 900, 1000])
+    expected = torch.tensor([1, 1, 0.5, 0, 0, 0, 0.4, 0.8])
+    torch.testing.assert_close(mislead(timesteps, 0.8), expected)
+
+
+def test_weights_are_largest_where_the_layout_is_decided():
+    weights = loss_weights(torch.tensor([0.0047, 0.25, 1, 5, 1000]))
+    assert weights.tolist()[:4] == [8, 2, 1, 1]
+    assert 5 / 1000 < weights[4] < 1  # more than by min-SNR-5
+
+
+def test_the_rate_is_constant_and_then_falls_to_zero():
+    training = DiffusionTraining(
+        make_text_encoder(),
+        torch.zeros(1, 4, 16, 16),
+        torch.zeros(1, 1, 20),
+        steps=1000,
+    )
+    start = round((1 - DECAY) * 1000)
+    assert training.rate(50) == 0.5
+    assert training.rate(100) == training.rate(start) == 1
+    assert training.rate(1000) == pytest.approx(0, abs=2e-3)
+
+
+class StubEncoder:
+    """Stands for the VAE: the latent is the picture's brightness."""
+
+    device = "cpu"
+
+    def encode(self, images):
+        self.latent_dist, self.mean = self, images.mean((1, 2, 3)).expand(4, 16, 16, -1)
+        self.mean = self.mean.permute(3, 0, 1, 2)
+        return self
+
+
+def test_every_picture_has_two_captions_of_the_same_objects():
+    latents, tokens = encode_scenes(StubEncoder(), 64)
+    assert latents.shape == (64, 4, 16, 16)
+    assert tokens.shape == (64, 2, 20)
+    tokenizer = make_tokenizer()
+    texts = tokenizer.batch_decode(tokens.flatten(0, 1), skip_special_tokens=True)
+    for first, second in zip(texts[::2], texts[1::2], strict=True):
+        named = [sorted(set(t.split()) & {"circle", "star"}) for t in (first, second)]
+        assert named[0] == named[1]
