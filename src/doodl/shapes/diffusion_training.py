@@ -58,7 +58,6 @@ class DiffusionTraining(Training):
         seed: of the batches.
         batch_size: pictures a step.
         unet: already trained, to go on from.
-        misled: share of other pictures' captions at the highest noise, see `mislead`.
     """
 
     def __init__(
@@ -72,13 +71,12 @@ class DiffusionTraining(Training):
         seed: int = 51,
         batch_size: int = 32,
         unet: UNet2DConditionModel | None = None,
-        misled: float = 0.0,
     ) -> None:
         super().__init__(steps=steps, lr=lr, seed=seed)
         self.unet, self.encoder = unet or make_unet(), encoder
         self.average = copy.deepcopy(nn.ModuleList((self.unet, self.encoder)))
         self.average.requires_grad_(False)
-        self.batch_size, self.misled = batch_size, misled
+        self.batch_size = batch_size
         self.latents, self.tokens = latents, tokens
         self.empty = tokenize(make_tokenizer(), [""])
         self.alphas = make_scheduler().alphas_cumprod
@@ -103,7 +101,7 @@ class DiffusionTraining(Training):
         clean, tokens = self.latents[index], self.tokens[index, which]
         spread = (torch.arange(n) + torch.rand(n, generator=generator)) / n
         timesteps = (spread * len(self.alphas)).long()
-        wrong = torch.rand(n, generator=generator) < mislead(timesteps, self.misled)
+        wrong = torch.rand(n, generator=generator) < mislead(timesteps)
         tokens = torch.where(wrong[:, None], tokens.roll(n // 2, 0), tokens)
         dropped = torch.rand(n, 1, generator=generator) < 0.1
         tokens = torch.where(dropped, self.empty, tokens)
@@ -140,21 +138,18 @@ def loss_weights(ratio: Tensor) -> Tensor:
     return low_noise * high_noise
 
 
-def mislead(timesteps: Tensor, most: float) -> Tensor:
+def mislead(timesteps: Tensor) -> Tensor:
     """Return how likely a training caption is another picture's, (N,).
 
-    Below timestep 175 it always is: the latent shows all that the caption says, and a
-    network that ignores the caption there is not made rougher by strong guidance. Above
-    800 the share rises to `most`, so that guidance begins gently. Together they train a
-    guidance interval into the network.
+    Below timestep 400 it always is, above 550 never. Where the latent shows all that
+    the caption says, a network that ignores the caption is not made rougher by strong
+    guidance: a guidance interval is trained into it. At high noise captions have to be
+    right, since the first steps decide the layout.
 
     Args:
         timesteps: (N,) from 0 to 999.
-        most: the share at timestep 999.
     """
-    low = ((325 - timesteps) / 150).clamp(0, 1)
-    high = most * ((timesteps - 800) / 200).clamp(0, 1)
-    return torch.maximum(low, high)
+    return ((550 - timesteps) / 150).clamp(0, 1)
 
 
 def train_text_encoder(folder: Path, steps: int) -> CLIPTextModel:
