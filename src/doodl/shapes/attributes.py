@@ -36,6 +36,16 @@ IGNORED = -100
 """The class of an attribute that a picture does not have."""
 
 
+LINKS = (
+    (" above ", "vertical", True),
+    (" below ", "vertical", False),
+    (" left of ", "horizontal", True),
+    (" right of ", "horizontal", False),
+    (" and ", "", True),
+)
+"""Words between two objects, their layout, and whether the first one is read first."""
+
+
 def split_logits(logits: Tensor) -> dict[str, Tensor]:
     """Cut (N, `NUM_LOGITS`) logits into one (N, classes) tensor a head."""
     sizes = [len(classes) for classes in HEADS.values()]
@@ -108,16 +118,6 @@ def readings(caption: str) -> list[dict[str, set[str]]]:
             **{f"first_{k}": v for k, v in wanted.items()},
         }
     ]
-
-
-LINKS = (
-    (" above ", "vertical", True),
-    (" below ", "vertical", False),
-    (" left of ", "horizontal", True),
-    (" right of ", "horizontal", False),
-    (" and ", "", True),
-)
-"""Words between two objects, their layout, and whether the first one is read first."""
 
 
 def _pair_readings(text: str, caption: str) -> list[dict[str, set[str]]]:
