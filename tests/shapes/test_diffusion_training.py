@@ -8,6 +8,7 @@ from doodl.shapes.diffusion_training import (
     encode_scenes,
     loss_weights,
     mislead,
+    noisy_timesteps,
 )
 from doodl.shapes.tokenizer import make_tokenizer
 
@@ -15,6 +16,13 @@ from doodl.shapes.tokenizer import make_tokenizer
 def test_captions_mislead_where_the_latent_shows_what_they_say():
     timesteps = torch.tensor([0, 400, 475, 550, 999])
     assert mislead(timesteps).tolist() == [1, 1, 0.5, 0, 0]
+
+
+def test_a_third_of_the_timesteps_is_in_the_noisiest_fifth():
+    timesteps = noisy_timesteps(torch.arange(1000) / 1000, 1000)
+    assert timesteps.min() == 0
+    assert timesteps.max() == 999
+    assert (timesteps >= 800).float().mean().item() == pytest.approx(1 / 3, abs=0.02)
 
 
 def test_weights_are_largest_where_the_layout_is_decided():

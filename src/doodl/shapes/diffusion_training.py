@@ -100,7 +100,7 @@ class DiffusionTraining(Training):
         which = torch.randint(self.tokens.shape[1], (n,), generator=generator)
         clean, tokens = self.latents[index], self.tokens[index, which]
         spread = (torch.arange(n) + torch.rand(n, generator=generator)) / n
-        timesteps = (spread * len(self.alphas)).long()
+        timesteps = noisy_timesteps(spread, len(self.alphas))
         wrong = torch.rand(n, generator=generator) < mislead(timesteps)
         tokens = torch.where(wrong[:, None], tokens.roll(n // 2, 0), tokens)
         dropped = torch.rand(n, 1, generator=generator) < 0.1
@@ -125,6 +125,16 @@ class DiffusionTraining(Training):
             pairs = zip(self.average.parameters(), self.trained(), strict=True)
             for mean, weight in pairs:
                 mean.lerp_(weight, 1 - decay)
+
+
+def noisy_timesteps(spread: Tensor, count: int) -> Tensor:
+    """Return timesteps (N,), a third of them in the noisiest fifth of `count`.
+
+    Args:
+        spread: (N,) uniform in [0, 1).
+        count: timesteps of the schedule.
+    """
+    return (count * (1 - (1 - spread) ** 1.5)).long()
 
 
 def loss_weights(ratio: Tensor) -> Tensor:
