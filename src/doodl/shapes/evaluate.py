@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -55,15 +56,15 @@ def evaluate(
 
 
 def frozen(folder: Path) -> dict[str, float]:
-    """Return the figures of guides and judges, each on renders of its own."""
+    """Return the figures of the guides and judges in a folder, on their own renders."""
     figures = {}
-    for name in CLIPS:
+    for name in _there(CLIPS, folder):
         clip = load_clip(str(folder / name))
         accuracy = contrastive.twin_accuracy(clip.network, clip.tokenize)
         figures[f"{name}_twin_accuracy"] = accuracy
     judge = load_timm(str(folder / "attributes"))
     figures["attributes_scene_accuracy"] = classifier.scene_accuracy(judge)
-    for name in fine.CLASSIFIERS:
+    for name in _there(fine.CLASSIFIERS, folder):
         network = load_timm(str(folder / name))
         figures[f"{name}_accuracy"] = fine.fine_accuracy(network)
     head = Aesthetic(str(folder / "guide"), str(folder / "aesthetic"))
@@ -150,6 +151,11 @@ def share_right(pixels: Tensor, captions: list[str], folder: Path) -> float:
 def megabytes(folder: Path) -> float:
     """Return the size of all files in a folder, in 10^6 bytes."""
     return sum(path.stat().st_size for path in folder.rglob("*.*")) / 1e6
+
+
+def _there(names: Iterable[str], folder: Path) -> list[str]:
+    """Return the names of networks that have been trained."""
+    return [name for name in names if (folder / name).is_dir()]
 
 
 def _plain(scenes: Scenes) -> Tensor:

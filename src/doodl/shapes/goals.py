@@ -52,12 +52,15 @@ GOALS = {
 
 
 def table(figures: Mapping[str, float]) -> str:
-    """Return one line a figure, with its goal and whether it is met."""
+    """Return one line a figure, with its goal and whether it is met.
+
+    A goal whose figure is missing, as its network is, has a line too.
+    """
     lines = []
-    for name, figure in figures.items():
-        line = f"{name:26} {figure:8.3f}"
+    for name in dict.fromkeys((*figures, *GOALS)):
+        line = f"{name:26} {figures[name]:8.3f}" if name in figures else f"{name:35}"
         if name in GOALS:
-            goal = GOALS[name]
-            line += f"   goal {goal!s:9} {'met' if goal.met(figure) else 'missed'}"
+            met = name in figures and GOALS[name].met(figures[name])
+            line += f"   goal {GOALS[name]!s:9} {'met' if met else 'missed'}"
         lines.append(line)
     return "\n".join(lines)
