@@ -141,10 +141,11 @@ def loss_weights(ratio: Tensor) -> Tensor:
     """Return the weights (N,) of noise errors at signal-to-noise ratios (N,).
 
     Ratios above 5 count less, though more than by min-SNR-5, whose small weights left
-    outlines frayed; those below 1, where the layout is decided, count more.
+    outlines frayed. Small ratios count as in v-prediction, 1 + 1 / ratio up to 100:
+    there the layout is decided, and an error of it is a small error of the noise.
     """
     low_noise = (5 / ratio).clamp(max=1) ** 0.7
-    high_noise = ratio.rsqrt().clamp(1, 8)
+    high_noise = (1 + 1 / ratio).clamp(max=100)
     return low_noise * high_noise
 
 
