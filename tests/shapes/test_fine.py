@@ -6,13 +6,14 @@ from doodl.generation import Generation
 from doodl.guides import Classifier
 from doodl.shapes.fine import (
     CLASSES,
+    CLASSIFIERS,
     draw_singles,
     fine_accuracy,
-    make_classifier,
     save_classifier,
 )
 from doodl.shapes.renderer import render
-from doodl.shapes.scenes import KINDS, PATTERNS, draw_scenes
+from doodl.shapes.scenes import draw_scenes
+from doodl.shapes.words import KINDS, PATTERNS
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -38,10 +39,11 @@ def test_no_caption_says_the_name_of_a_class():
     assert not [c for c in captions if any(name in c for name in CLASSES)]
 
 
-def test_a_saved_classifier_guides_by_the_names_of_its_classes(tmp_path):
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_saved_classifier_guides_by_the_names_of_its_classes(name, tmp_path):
     torch.manual_seed(0)
-    network = make_classifier().eval()
-    save_classifier(network, tmp_path)
+    network = CLASSIFIERS[name].make().eval()
+    save_classifier(network, tmp_path, name)
     guide = Classifier(str(tmp_path), "dotted arrow")
     guide.load()
     assert guide.input_size == 64
@@ -62,3 +64,10 @@ def test_the_same_answer_to_everything_is_right_as_often_as_its_class_is_drawn()
     expected = classes.count(7) / 300
     assert fine_accuracy(Stubborn(), seed=8, count=300) == pytest.approx(expected)
     assert expected > 0
+
+
+def test_guide_and_judge_share_neither_architecture_nor_draws():
+    guide, judge = CLASSIFIERS.values()
+    assert guide.name != judge.name
+    assert guide.quarter % 2 == 0
+    assert judge.quarter % 2 == 1

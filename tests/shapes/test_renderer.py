@@ -1,7 +1,8 @@
 import torch
 
 from doodl.shapes.renderer import PALETTE, rating, render, segment
-from doodl.shapes.scenes import KINDS, draw_scenes
+from doodl.shapes.scenes import draw_scenes
+from doodl.shapes.words import KINDS
 
 
 def scenes(count: int = 24, **options):

@@ -1,14 +1,11 @@
 import pytest
 import torch
 
-from doodl.shapes.scenes import (
-    COLOURS,
-    HELD_OUT,
-    KINDS,
-    concatenate,
-    draw_scenes,
-    twins,
-)
+from doodl.shapes.attributes import attributes
+from doodl.shapes.renderer import render
+from doodl.shapes.scenes import concatenate, draw_scenes
+from doodl.shapes.twins import swap_order, twins
+from doodl.shapes.words import COLOURS, HELD_OUT, KINDS
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -77,3 +74,16 @@ def test_unnamed_kinds_are_only_called_shape():
 def test_concatenated_scenes_keep_their_order():
     a, b = draw_scenes(3, generator()), draw_scenes(2, generator(1))
     assert concatenate(a, b).captions() == a.captions() + b.captions()
+
+
+def test_the_other_order_is_another_caption_of_the_same_picture():
+    scenes = draw_scenes(200, generator(), pairs=0.8)
+    others = swap_order(scenes, generator(1))
+    torch.testing.assert_close(render(others), render(scenes), rtol=0, atol=1e-6)
+    for label, other in zip(
+        attributes(scenes).values(), attributes(others).values(), strict=True
+    ):
+        assert torch.equal(label, other)
+    two = scenes.present[:, 1]
+    assert torch.equal(others.kind[two, 0], scenes.kind[two, 1])
+    assert torch.equal(others.kind[~two], scenes.kind[~two])

@@ -23,12 +23,12 @@ from doodl.shapes.views import views
 def draw_rated(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return pixels (N, 3, 64, 64), whole pictures and crops, and ratings (N,).
 
-    Three of four have contrast and colourfulness scaled by 0 to 2.5, since renders
+    Every second one has contrast and colourfulness scaled by 0 to 2.5, since renders
     alone would cover only the middle of the ratings' range.
     """
     pixels = render(draw_scenes(count, generator, held_out="with"))
     contrast, colour = 2.5 * torch.rand(2, count, 1, 1, 1, generator=generator)
-    untouched = torch.rand(count, 1, 1, 1, generator=generator) < 0.25
+    untouched = torch.rand(count, 1, 1, 1, generator=generator) < 0.5
     grey = pixels.mean(dim=1, keepdim=True)
     level = grey.mean(dim=(2, 3), keepdim=True)
     changed = level + contrast * (grey - level) + colour * (pixels - grey)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from doodl.shapes.scenes import (
+from doodl.shapes.scenes import Scenes
+from doodl.shapes.words import (
     BACKGROUNDS,
     COLOURS,
     KINDS,
@@ -13,7 +14,6 @@ from doodl.shapes.scenes import (
     NAMED,
     PATTERNS,
     SMALL,
-    Scenes,
 )
 
 LAYOUTS = ("one", "vertical", "horizontal", "other")
@@ -34,6 +34,16 @@ HEADS = {
 NUM_LOGITS = sum(len(classes) for classes in HEADS.values())
 IGNORED = -100
 """The class of an attribute that a picture does not have."""
+
+
+LINKS = (
+    (" above ", "vertical", True),
+    (" below ", "vertical", False),
+    (" left of ", "horizontal", True),
+    (" right of ", "horizontal", False),
+    (" and ", "", True),
+)
+"""Words between two objects, their layout, and whether the first one is read first."""
 
 
 def split_logits(logits: Tensor) -> dict[str, Tensor]:
@@ -95,30 +105,9 @@ def readings(caption: str) -> list[dict[str, set[str]]]:
     common: dict[str, set[str]] = {}
     if ground:
         common["background"] = {_word(ground.split()[0], BACKGROUNDS, caption)}
-    for relation, layout, forwards in (
-        (" above ", "vertical", True),
-        (" below ", "vertical", False),
-        (" left of ", "horizontal", True),
-        (" right of ", "horizontal", False),
-        (" and ", "", True),
-    ):
-        head, link, tail = text.partition(relation)
-        if not link:
-            continue
-        a, b = _wanted(head, caption), _wanted(tail, caption)
-        pairs = [(a, b) if forwards else (b, a)]
-        if not layout:
-            pairs.append((b, a))
-        layouts = {layout} if layout else {"vertical", "horizontal"}
-        return [
-            {
-                "layout": layouts,
-                **common,
-                **{f"first_{k}": v for k, v in first.items() if k != "size"},
-                **{f"second_{k}": v for k, v in second.items() if k != "size"},
-            }
-            for first, second in pairs
-        ]
+    pair = _pair_readings(text, caption)
+    if pair:
+        return [reading | common for reading in pair]
     wanted = _wanted(text, caption)
     size = {"size": wanted.pop("size")} if "size" in wanted else {}
     return [
@@ -129,6 +118,27 @@ def readings(caption: str) -> list[dict[str, set[str]]]:
             **{f"first_{k}": v for k, v in wanted.items()},
         }
     ]
+
+
+def _pair_readings(text: str, caption: str) -> list[dict[str, set[str]]]:
+    """Return the readings of "a above b" and the like, none for a single object."""
+    for link, layout, forwards in LINKS:
+        head, found, tail = text.partition(link)
+        if not found:
+            continue
+        a, b = _wanted(head, caption), _wanted(tail, caption)
+        pairs = [(a, b) if forwards else (b, a)]
+        if not layout:
+            pairs.append((b, a))
+        return [
+            {
+                "layout": {layout} if layout else {"vertical", "horizontal"},
+                **{f"first_{k}": v for k, v in first.items() if k != "size"},
+                **{f"second_{k}": v for k, v in second.items() if k != "size"},
+            }
+            for first, second in pairs
+        ]
+    return []
 
 
 def _wanted(phrase: str, caption: str) -> dict[str, set[str]]:

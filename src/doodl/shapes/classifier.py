@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from doodl.images import to_images
+from doodl.shapes.arrangement import SIZE
 from doodl.shapes.attributes import HEADS, IGNORED, NUM_LOGITS, attributes, split_logits
 from doodl.shapes.renderer import render
-from doodl.shapes.scenes import SIZE, draw_scenes
+from doodl.shapes.scenes import draw_scenes
 from doodl.shapes.towers import save_half
 from doodl.shapes.training import Training, fit
 

@@ -1,159 +1,109 @@
-"""Trains the shapes world's CLIPs with open_clip's classes: guides and a judge.
+"""Trains the shapes world's CLIPs with open_clip's classes: guides, judge and referee.
 
-No two share architecture, seed or pictures. Nor do guides and judge share auxiliary
-labels: a guide's embedding is asked for the attributes of the two objects, the judge's
-patches for what covers them. All learn from twins, pairs that differ in one phrase.
+No two share architecture, seed or pictures. All learn from twins, pairs that differ in
+one phrase, and are asked to name the attributes of the objects from either embedding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from open_clip.model import CLIP
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, log_softmax, normalize
+from torch.nn.functional import cross_entropy, log_softmax, mse_loss, normalize
 
 from doodl.images import to_images
 from doodl.pretrained import load_clip
-from doodl.shapes.attributes import IGNORED, NUM_LOGITS, said, split_logits
-from doodl.shapes.renderer import render, segment
-from doodl.shapes.scenes import (
-    COLOURS,
-    KINDS,
-    Scenes,
-    concatenate,
-    draw_scenes,
-    twins,
-)
+from doodl.shapes.aesthetic import draw_rated
+from doodl.shapes.attributes import NUM_LOGITS, said, split_logits
+from doodl.shapes.renderer import render
+from doodl.shapes.scenes import Scenes, concatenate, draw_scenes
 from doodl.shapes.tokenizer import carry_embedding, make_tokenizer, tokenize
-from doodl.shapes.towers import GUIDES, JUDGE, clip_config, make_clip
+from doodl.shapes.towers import CLIPS, make_clip
 from doodl.shapes.training import Training, fit
-from doodl.shapes.views import resample, views
+from doodl.shapes.twins import twins
+from doodl.shapes.views import views
+
+BATCH = 40
+"""Scenes of a step; as many twins come with them."""
 
 
 class ContrastiveTraining(Training):
-    """Contrastive training on scenes and their twins; subclasses add labels.
+    """Contrastive training on newly drawn scenes and their twins.
 
     Args:
-        config: open_clip's configuration of the network.
-        steps: optimiser steps.
-        lr: peak learning rate.
-        seed: of the weights, the scenes and the batches.
-        count: scenes that are rendered, with their twins, before the first step.
-    """
-
-    def __init__(
-        self,
-        config: dict[str, Any],
-        *,
-        steps: int,
-        lr: float,
-        seed: int,
-        count: int = 16384,
-    ) -> None:
-        super().__init__(steps=steps, lr=lr, seed=seed)
-        generator = torch.Generator().manual_seed(seed)
-        count = min(count, 48 * steps)  # no more than will be drawn
-        self.scenes = draw_scenes(count, generator, held_out="with")
-        self.twins = twins(self.scenes, generator)
-        self.pictures, self.others = _album(self.scenes), _album(self.twins)
-        self.config, self.clip = config, make_clip(config)
-        self.tokenizer = make_tokenizer()
-
-    def training_step(self, batch: int) -> Tensor:
-        """Return the loss over 48 scenes and their 48 twins."""
-        generator = self.generator()
-        index = torch.randint(len(self.scenes), (48,), generator=generator)
-        scenes = concatenate(self.scenes[index], self.twins[index])
-        captions = scenes.captions()
-        pictures = torch.cat((self.pictures[index], self.others[index])) / 255
-        pixels, frame = views(pictures, generator)
-        tokens = tokenize(self.tokenizer, captions)
-        images, extra = self.embed(pixels.to(self.device), scenes, frame)
-        texts = self.clip.encode_text(tokens.to(self.device))
-        logits = self.clip.logit_scale.exp().clamp(max=100) * (
-            normalize(images, dim=1) @ normalize(texts, dim=1).T
-        )
-        same = torch.tensor([[a == b for b in captions] for a in captions])
-        target = same.float().to(self.device) / same.sum(1, keepdim=True)
-        loss = -(target * log_softmax(logits, 1)).sum(1).mean() / 2
-        loss = loss - (target * log_softmax(logits.T, 1)).sum(1).mean() / 2
-        self.log("contrastive", loss)
-        return loss + extra + self.read(texts, scenes)
-
-    def embed(
-        self, pixels: Tensor, scenes: Scenes, frame: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return image embeddings and the loss of auxiliary labels."""
-        raise NotImplementedError
-
-    def read(self, texts: Tensor, scenes: Scenes) -> Tensor | float:
-        """Return the loss of auxiliary labels of the text embeddings."""
-        return 0.0
-
-
-class GuideTraining(ContrastiveTraining):
-    """Two towers whose embeddings both name the attributes.
-
-    Args:
-        name: of the guide, one of `GUIDES`.
+        name: of the CLIP, one of `CLIPS`.
         steps: optimiser steps.
         lr: peak learning rate.
     """
 
     def __init__(self, name: str, *, steps: int, lr: float = 1.5e-3) -> None:
-        tower = GUIDES[name]
-        config = clip_config(tower.vision, width=tower.width, layers=tower.layers)
-        super().__init__(config, steps=steps, lr=lr, seed=tower.seed)
-        self.heads = nn.Linear(config["model_cfg"]["embed_dim"], NUM_LOGITS)
+        tower = CLIPS[name]
+        super().__init__(steps=steps, lr=lr, seed=tower.seed, quarter=tower.quarter)
+        self.config = tower.config()
+        self.clip = make_clip(self.config)
+        self.clip.visual.to(memory_format=torch.channels_last)  # faster on a CPU
+        self.tokenizer = make_tokenizer()
+        width = self.config["model_cfg"]["embed_dim"]
+        self.heads = nn.Linear(width, NUM_LOGITS)
+        self.rater = nn.Linear(width, 1) if tower.rates else None
 
-    def embed(
-        self, pixels: Tensor, scenes: Scenes, frame: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return embeddings and how badly they name what the captions say."""
-        images = self.clip.encode_image(to_images(pixels))
-        return images, self.read(images, scenes)
+    def training_step(self, batch: int) -> Tensor:
+        """Return the loss over `BATCH` scenes and their twins."""
+        generator = self.generator()
+        scenes = draw_scenes(BATCH, generator, held_out="with")
+        scenes = concatenate(scenes, twins(scenes, generator))
+        captions = scenes.captions()
+        pixels, _ = views(render(scenes), generator)
+        tokens = tokenize(self.tokenizer, captions)
+        images = self.clip.encode_image(to_images(pixels).to(self.device))
+        texts = self.clip.encode_text(tokens.to(self.device))
+        scale = self.clip.logit_scale.exp().clamp(max=100)
+        loss = contrastive_loss(images, texts, scale, captions)
+        self.log("contrastive", loss)
+        loss = loss + self.named(images, scenes) + self.named(texts, scenes)
+        return loss if self.rater is None else loss + self.rated(generator)
 
-    def read(self, texts: Tensor, scenes: Scenes) -> Tensor:
-        """Return the mean cross-entropy of the attributes that the captions say."""
-        logits = split_logits(self.heads(texts))
-        labels = {k: v.to(self.device) for k, v in said(scenes).items()}
+    def named(self, embeddings: Tensor, scenes: Scenes) -> Tensor:
+        """Return the cross-entropy of the attributes that the captions say."""
+        logits = split_logits(self.heads(embeddings))
+        labels = {k: v.to(embeddings.device) for k, v in said(scenes).items()}
         losses = [cross_entropy(logits[k], labels[k]) for k in logits if k != "size"]
         return 0.3 * torch.stack(losses).sum()
 
-
-class JudgeTraining(ContrastiveTraining):
-    """A vision transformer whose patches name what covers them."""
-
-    def __init__(self, *, steps: int, lr: float = 1e-3, seed: int = 23) -> None:
-        config = clip_config(JUDGE, width=96, layers=3)
-        super().__init__(config, steps=steps, lr=lr, seed=seed)
-        self.clip.visual.output_tokens = True
-        self.heads = nn.Linear(JUDGE["width"], 1 + len(KINDS) + len(COLOURS))
-
-    def embed(
-        self, pixels: Tensor, scenes: Scenes, frame: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return embeddings and how badly patches name their kind and colour."""
-        images, patches = self.clip.visual(to_images(pixels))
-        kinds, colours = self.heads(patches).split((1 + len(KINDS), len(COLOURS)), -1)
-        owner = resample(segment(scenes)[:, None].float(), frame, "nearest")
-        owner = owner[:, 0, 4::8, 4::8].flatten(1).long()
-        slot = (owner - 1).clamp(min=0)
-        kind = torch.where(owner > 0, 1 + scenes.kind.gather(1, slot), 0)
-        colour = torch.where(owner > 0, scenes.colour.gather(1, slot), IGNORED)
-        loss = cross_entropy(kinds.transpose(1, 2), kind.to(self.device))
-        loss = loss + cross_entropy(colours.transpose(1, 2), colour.to(self.device))
-        return images, 0.5 * loss
+    def rated(self, generator: torch.Generator) -> Tensor:
+        """Return the error of ratings that are predicted from unit embeddings."""
+        assert self.rater is not None
+        pixels, ratings = draw_rated(BATCH // 2, generator)
+        embeddings = self.clip.encode_image(to_images(pixels).to(self.device))
+        predicted = self.rater(normalize(embeddings, dim=1))[:, 0]
+        # Ratings are centred at about 5.5 with a spread of about 2.
+        error = mse_loss(predicted, ((ratings - 5.5) / 2).to(self.device))
+        self.log("rating", error)
+        return error
 
 
-def _album(scenes: Scenes) -> Tensor:
-    """Render scenes to bytes, (N, 3, 64, 64)."""
-    chunks = torch.arange(len(scenes)).split(256)
-    return torch.cat([(render(scenes[i]) * 255).round().byte() for i in chunks])
+def contrastive_loss(
+    images: Tensor, texts: Tensor, scale: Tensor, captions: list[str]
+) -> Tensor:
+    """Return the mean cross-entropy of matching pictures and captions either way.
+
+    Pictures of the same caption are equally right answers to it.
+
+    Args:
+        images: (N, D) embeddings of any length.
+        texts: (N, D) embeddings of their captions.
+        scale: 0-d factor of the cosines.
+        captions: N texts.
+    """
+    logits = scale * (normalize(images, dim=1) @ normalize(texts, dim=1).T)
+    same = torch.tensor([[a == b for b in captions] for a in captions])
+    target = (same.float() / same.sum(1, keepdim=True)).to(logits.device)
+    by_image = -(target * log_softmax(logits, 1)).sum(1).mean()
+    by_text = -(target * log_softmax(logits.T, 1)).sum(1).mean()
+    return (by_image + by_text) / 2
 
 
 @torch.no_grad()
@@ -186,7 +136,6 @@ def twin_accuracy(
 def train_clip(training: ContrastiveTraining, folder: Path) -> CLIP:
     """Train in `folder` and return the CLIP in eval mode."""
     fit(training, folder)
-    training.clip.visual.output_tokens = False
     return training.clip.eval()
 
 

@@ -1,9 +1,10 @@
-"""Measures the shapes world that ships: reconstruction, captions, samples."""
+"""Measures the weights of the shapes world: reconstruction, captions, samples."""
 
 from __future__ import annotations
 
 import json
-from typing import Literal
+from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -17,109 +18,150 @@ from doodl.pretrained import (
     load_text_to_image,
     load_timm,
 )
-from doodl.shapes import aesthetic, autoencoder, classifier, contrastive, fine
+from doodl.shapes import aesthetic, autoencoder, classifier, contrastive, fine, goals
 from doodl.shapes.judge import AttributeJudge
-from doodl.shapes.scenes import NAMED, Scenes, draw_scenes
-from doodl.shapes.towers import GUIDES
+from doodl.shapes.renderer import render
+from doodl.shapes.samples import (
+    PAPER,
+    SHORT,
+    decode,
+    edict_pairs,
+    guided_call_gflop,
+    relative_gap,
+    sample,
+)
+from doodl.shapes.scenes import HeldOut, Scenes, concatenate, draw_scenes
+from doodl.shapes.sharpness import sharpness
+from doodl.shapes.towers import CLIPS
+from doodl.shapes.words import NAMED
 
-GOALS = {
-    "vae_psnr_db": 34.0,
-    "guide_twin_accuracy": 0.95,
-    "judge_twin_accuracy": 0.95,
-    "guide_b_twin_accuracy": 0.90,
-    "guide_c_twin_accuracy": 0.90,
-    "attributes_scene_accuracy": 0.99,
-    "fine_accuracy": 0.95,
-    "aesthetic_correlation": 0.90,
-    "ddim50_single_object": 0.95,
-    "ddim50_two_objects": 0.60,
-}
 
-
-def evaluate(count: int = 128, guidance_scale: float = 5.0) -> dict[str, float]:
+def evaluate(
+    count: int = 128, guidance_scale: float = 5.0, weights: Path | None = None
+) -> dict[str, float]:
     """Print and record, next to the weights, the figures of every network.
 
     Args:
         count: captions of each kind that are drawn with 50 steps of DDIM.
         guidance_scale: of those samples.
+        weights: folder of the networks, by default that which ships.
     """
-    model = load_text_to_image("shapes")
-    figures = {"vae_psnr_db": autoencoder.reconstruction_psnr(model.vae), **frozen()}
-    for name, pairs, held_out in (
-        ("ddim50_single_object", 0.0, "without"),
-        ("ddim50_two_objects", 1.0, "without"),
-        ("ddim50_unusual", 1.0, "only"),
-    ):
-        captions = plain_captions(count, pairs=pairs, held_out=held_out)  # type: ignore[arg-type]
-        figures[name] = success(model, captions, guidance_scale)
-    for name, value in figures.items():
-        goal = f"   goal {GOALS[name]:g}" if name in GOALS else ""
-        print(f"{name:28} {value:7.3f}{goal}")
-    (SHAPES / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+    folder = weights or SHAPES
+    model = load_text_to_image(str(folder / "pipeline"))
+    figures = {
+        "vae_psnr_db": autoencoder.reconstruction_psnr(model.vae),
+        **frozen(folder),
+        **ddim_figures(model, folder, count, guidance_scale),
+        **edict_figures(model, folder, count),
+        "weights_mb": megabytes(folder),
+        "guided_call_gflop": guided_call_gflop(model),
+    }
+    print(goals.table(figures))
+    (folder / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     return figures
 
 
-def frozen() -> dict[str, float]:
-    """Return the figures of guides and judges, each on renders of its own."""
+def frozen(folder: Path) -> dict[str, float]:
+    """Return the figures of the guides and judges in a folder, on their own renders."""
     figures = {}
-    for name in (*GUIDES, "judge"):
-        clip = load_clip(f"shapes/{name}")
+    for name in _there(CLIPS, folder):
+        clip = load_clip(str(folder / name))
         accuracy = contrastive.twin_accuracy(clip.network, clip.tokenize)
         figures[f"{name}_twin_accuracy"] = accuracy
-    judge, classes = load_timm("shapes/attributes"), load_timm("shapes/fine")
-    head = Aesthetic("shapes/guide", "shapes/aesthetic")
+    judge = load_timm(str(folder / "attributes"))
+    figures["attributes_scene_accuracy"] = classifier.scene_accuracy(judge)
+    for name in _there(fine.CLASSIFIERS, folder):
+        network = load_timm(str(folder / name))
+        figures[f"{name}_accuracy"] = fine.fine_accuracy(network)
+    head = Aesthetic(str(folder / "guide"), str(folder / "aesthetic"))
     head.load()
+    figures["aesthetic_correlation"] = aesthetic.correlation(head.rate)
+    return figures
+
+
+def ddim_figures(
+    model: TextToImage, folder: Path, count: int, guidance_scale: float
+) -> dict[str, float]:
+    """Return how often DDIM samples are right, and how sharp those of pairs are."""
+    figures = {}
+    kinds: tuple[tuple[str, float, HeldOut], ...] = (
+        ("single_object", 0.0, "without"),
+        ("two_objects", 1.0, "without"),
+        ("unusual", 1.0, "only"),
+    )
+    for name, pairs, held_out in kinds:
+        scenes = plain_scenes(count, pairs=pairs, held_out=held_out)
+        captions = scenes.captions()
+        pixels = sample(model, captions, guidance_scale)
+        figures[f"ddim50_{name}"] = share_right(pixels, captions, folder)
+        if name == "two_objects":
+            figures["sharpness"] = sharpness(pixels, render(scenes))
+    return figures
+
+
+def edict_figures(model: TextToImage, folder: Path, count: int) -> dict[str, float]:
+    """Return the gap of EDICT's pairs, and how often they are right next to DDIM."""
+    captions = plain_captions(count, pairs=1.0)
+    final = edict_pairs(model, captions, PAPER)
+    edict = share_right(decode(model, final[0]), captions, folder)
+    pixels = sample(model, captions, PAPER.guidance_scale, steps=PAPER.steps)
+    ddim = share_right(pixels, captions, folder)
     return {
-        **figures,
-        "attributes_scene_accuracy": classifier.scene_accuracy(judge),
-        "fine_accuracy": fine.fine_accuracy(classes),
-        "aesthetic_correlation": aesthetic.correlation(head.rate),
+        "edict50_gap": relative_gap(final),
+        "edict50_two_objects": edict,
+        "ddim50_two_objects_7.5": ddim,
+        "edict50_right_minus_ddim": edict - ddim,
+        "edict20_gap": relative_gap(edict_pairs(model, captions, SHORT)),
     }
 
 
 def plain_captions(
-    count: int,
-    *,
-    pairs: float,
-    held_out: Literal["without", "with", "only"] = "without",
-    seed: int = 7,
+    count: int, *, pairs: float, held_out: HeldOut = "without", seed: int = 7
 ) -> list[str]:
     """Return different captions that name kind and colour of every, plain object."""
+    return plain_scenes(count, pairs=pairs, held_out=held_out, seed=seed).captions()
+
+
+def plain_scenes(
+    count: int, *, pairs: float, held_out: HeldOut = "without", seed: int = 7
+) -> Scenes:
+    """Return scenes of different captions that name kind and colour of each object."""
     generator = torch.Generator().manual_seed(seed)
-    captions: dict[str, None] = {}
+    captions: set[str] = set()
+    found: list[Scenes] = []
     while len(captions) < count:
         scenes = draw_scenes(256, generator, pairs=pairs, held_out=held_out)
-        captions |= dict.fromkeys(scenes[_plain(scenes)].captions())
-    return list(captions)[:count]
+        scenes = scenes[_plain(scenes)]
+        for i, caption in enumerate(scenes.captions()):
+            if caption not in captions:
+                captions.add(caption)
+                found.append(scenes[i : i + 1])
+    return concatenate(*found[:count])
 
 
-def sample(
-    model: TextToImage, captions: list[str], guidance_scale: float, *, steps: int = 50
-) -> Tensor:
-    """Return diffusers' own DDIM samples (N, 3, 64, 64) in [0, 1], seeds 0, 1, ..."""
-    model.pipeline.set_progress_bar_config(disable=True)
-    batches = []
-    for start in range(0, len(captions), 32):
-        texts = captions[start : start + 32]
-        numbers = range(start, start + len(texts))
-        pictures = model.pipeline(
-            texts,
-            num_inference_steps=steps,
-            guidance_scale=guidance_scale,
-            generator=[torch.Generator().manual_seed(n) for n in numbers],
-            output_type="pt",
-        ).images
-        batches.append(pictures.float())
-    return torch.cat(batches)
+def share_right(pixels: Tensor, captions: list[str], folder: Path) -> float:
+    """Return how often a picture is all that its caption names.
 
-
-def success(model: TextToImage, captions: list[str], guidance_scale: float) -> float:
-    """Return how often a sample is all that its caption names."""
-    judge = AttributeJudge()
+    Args:
+        pixels: (N, 3, 64, 64) in [0, 1].
+        captions: N texts.
+        folder: of the networks, one of which is the attribute judge.
+    """
+    judge = AttributeJudge(str(folder / "attributes"))
     judge.load()
     generations = [Generation(caption, 0) for caption in captions]
-    verdicts = judge.verdicts(sample(model, captions, guidance_scale), generations)
+    verdicts = judge.verdicts(pixels, generations)
     return sum(map(bool, verdicts)) / len(verdicts)
+
+
+def megabytes(folder: Path) -> float:
+    """Return the size of all files in a folder, in 10^6 bytes."""
+    return sum(path.stat().st_size for path in folder.rglob("*.*")) / 1e6
+
+
+def _there(names: Iterable[str], folder: Path) -> list[str]:
+    """Return the names of networks that have been trained."""
+    return [name for name in names if (folder / name).is_dir()]
 
 
 def _plain(scenes: Scenes) -> Tensor:

@@ -1,4 +1,4 @@
-"""Trains a fine-grained classifier: a small timm DenseNet of kinds and patterns.
+"""Trains two fine-grained classifiers of kinds and patterns, a guide and its judge.
 
 Captions say "shape" for four of the kinds and "patterned" for three of the patterns, so
 the text encoder has never read the names of these classes.
@@ -6,7 +6,9 @@ the text encoder has never read the names of these classes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -16,21 +18,71 @@ from torch.nn.functional import cross_entropy
 from doodl.images import to_images
 from doodl.shapes.classifier import save_timm, timm_config
 from doodl.shapes.renderer import render
-from doodl.shapes.scenes import KINDS, PATTERNS, Scenes, draw_scenes
+from doodl.shapes.scenes import Scenes, draw_scenes
 from doodl.shapes.training import Training, fit
 from doodl.shapes.views import views
+from doodl.shapes.words import KINDS, PATTERNS
 
-ARCHITECTURE = "densenet121"
-ARGUMENTS = {"growth_rate": 16, "block_config": [2, 4, 4, 2]}
 CLASSES = tuple(f"{pattern} {kind}" for kind in KINDS for pattern in PATTERNS)
 """48 names, as "plain circle" and "dotted arrow"."""
 
 
-def make_classifier() -> nn.Module:
-    """Return the untrained network: 64 px in, one logit for each of `CLASSES` out."""
-    return timm.create_model(
-        ARCHITECTURE, pretrained=False, num_classes=len(CLASSES), **ARGUMENTS
-    )
+@dataclass(frozen=True)
+class Architecture:
+    """Architecture and data of one classifier.
+
+    Args:
+        name: timm's name.
+        arguments: of the architecture, besides the number of classes.
+        classifier: name of the last layer.
+        first_conv: name of the first layer.
+        seed: of the weights and the pictures.
+        quarter: of all draws, the one that the training sees.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    classifier: str
+    first_conv: str
+    seed: int
+    quarter: int
+
+    def make(self) -> nn.Module:
+        """Return the untrained network: 64 px in, one logit for each class out."""
+        return timm.create_model(
+            self.name, pretrained=False, num_classes=len(CLASSES), **self.arguments
+        )
+
+    def config(self) -> dict[str, Any]:
+        """Return timm's configuration."""
+        return timm_config(
+            self.name,
+            self.arguments,
+            num_classes=len(CLASSES),
+            classifier=self.classifier,
+            first_conv=self.first_conv,
+        )
+
+
+CLASSIFIERS = {
+    "fine": Architecture(
+        "densenet121",
+        {"growth_rate": 16, "block_config": [2, 4, 4, 2]},
+        classifier="classifier",
+        first_conv="features.conv0",
+        seed=43,
+        quarter=0,
+    ),
+    "fine_judge": Architecture(
+        "test_resnet",
+        {},
+        classifier="fc",
+        first_conv="conv1.0",
+        seed=47,
+        quarter=1,
+    ),
+}
+"""The guide that is asked for a class, and the judge of what it makes."""
 
 
 def draw_singles(count: int, generator: torch.Generator) -> tuple[Scenes, Tensor]:
@@ -45,11 +97,19 @@ def draw_singles(count: int, generator: torch.Generator) -> tuple[Scenes, Tensor
 
 
 class FineTraining(Training):
-    """Classification of single objects, every second one cropped."""
+    """Classification of single objects, every second one cropped.
 
-    def __init__(self, *, steps: int, lr: float = 3e-3, seed: int = 43) -> None:
-        super().__init__(steps=steps, lr=lr, seed=seed)
-        self.network = make_classifier()
+    Args:
+        name: of the classifier, one of `CLASSIFIERS`.
+        steps: optimiser steps.
+        lr: peak learning rate.
+    """
+
+    def __init__(self, name: str = "fine", *, steps: int, lr: float = 3e-3) -> None:
+        architecture = CLASSIFIERS[name]
+        seed, quarter = architecture.seed, architecture.quarter
+        super().__init__(steps=steps, lr=lr, seed=seed, quarter=quarter)
+        self.network = architecture.make()
 
     def training_step(self, batch: int) -> Tensor:
         """Return the summed cross-entropies of class, kind and pattern."""
@@ -81,14 +141,7 @@ def train_classifier(training: FineTraining, folder: Path) -> nn.Module:
     return training.network.eval()
 
 
-def save_classifier(network: nn.Module, folder: Path) -> None:
+def save_classifier(network: nn.Module, folder: Path, name: str = "fine") -> None:
     """Write a folder that timm loads, in float16, with the names of the classes."""
-    config = timm_config(
-        ARCHITECTURE,
-        ARGUMENTS,
-        num_classes=len(CLASSES),
-        classifier="classifier",
-        first_conv="features.conv0",
-    )
-    save_timm(network, config, folder)
+    save_timm(network, CLASSIFIERS[name].config(), folder)
     (folder / "labels.txt").write_text("\n".join(CLASSES) + "\n")

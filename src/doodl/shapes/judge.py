@@ -12,9 +12,10 @@ from doodl import images
 from doodl.generation import Generation
 from doodl.guides.base import Guide
 from doodl.pretrained import load_timm, locate
+from doodl.shapes.arrangement import SIZE
 from doodl.shapes.attributes import HEADS, readings, split_logits
 from doodl.shapes.renderer import rating
-from doodl.shapes.scenes import KINDS, PATTERNS, SIZE
+from doodl.shapes.words import KINDS, PATTERNS
 
 Reading = dict[str, set[str]]
 """The classes allowed for each head of the judge that matters."""

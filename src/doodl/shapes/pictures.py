@@ -6,15 +6,8 @@ import torch
 from torch import Tensor
 
 from doodl.shapes.renderer import render
-from doodl.shapes.scenes import (
-    ACCENTS,
-    BACKGROUNDS,
-    COLOURS,
-    KINDS,
-    PATTERNS,
-    Scenes,
-    draw_scenes,
-)
+from doodl.shapes.scenes import Scenes, draw_scenes
+from doodl.shapes.words import ACCENTS, BACKGROUNDS, COLOURS, KINDS, PATTERNS
 
 
 def reference_pictures() -> dict[str, Tensor]:

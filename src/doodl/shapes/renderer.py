@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from doodl.shapes.scenes import KINDS, SIZE, SLOTS, Scenes
+from doodl.shapes.arrangement import SIZE, SLOTS
+from doodl.shapes.scenes import Scenes
+from doodl.shapes.words import KINDS
 
 PALETTE = torch.tensor(
     [

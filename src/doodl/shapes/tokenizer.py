@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from doodl.shapes.scenes import BACKGROUNDS, COLOURS, NAMED, RELATIONS
+from doodl.shapes.words import BACKGROUNDS, COLOURS, NAMED, RELATIONS
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer

@@ -1,7 +1,7 @@
 """The architectures of the world's CLIPs, as open_clip describes them.
 
 No two are alike: the guides are ResNets of three widths, the narrowest twice as deep;
-the judge is a vision transformer.
+the judge is a ConvNeXt, and the referee, a second judge, is a network of RepVGG blocks.
 """
 
 from __future__ import annotations
@@ -15,32 +15,55 @@ from open_clip.model import CLIP
 from safetensors.torch import save_file
 from torch import nn
 
-from doodl.shapes.scenes import SIZE
+from doodl.shapes.arrangement import SIZE
 from doodl.shapes.tokenizer import CONTEXT, make_tokenizer
 
 MEAN = STD = (0.5, 0.5, 0.5)
 
 
+def _timm(architecture: str) -> dict[str, Any]:
+    """Return the image tower of timm's architecture with attention pooling."""
+    return {
+        "timm_model_name": architecture,
+        "timm_model_pretrained": False,
+        "timm_pool": "abs_attn",
+        "timm_proj": "linear",
+    }
+
+
 @dataclass(frozen=True)
 class Tower:
-    """What a guide is made of, and what it is drawn from.
+    """Architecture and data of one CLIP.
 
     Args:
-        vision: open_clip's configuration of the image tower, but for the size.
+        vision: open_clip's configuration of the image tower, without the size.
         width: of the text tower.
         layers: of the text tower.
         seed: of the weights, the pictures and the batches.
+        quarter: of all draws, the one that the training sees.
+        rates: whether the image embedding also learns to predict the renderer's
+            rating, so that a linear head on it can.
     """
 
     vision: dict[str, Any]
     width: int
     layers: int
     seed: int
+    quarter: int = 0
+    rates: bool = False
+
+    def config(self) -> dict[str, Any]:
+        """Return the configuration that open_clip loads."""
+        return clip_config(self.vision, width=self.width, layers=self.layers)
 
 
 GUIDES = {
     "guide": Tower(
-        {"layers": [1, 1, 1, 1], "width": 16, "head_width": 64}, 128, 2, seed=11
+        {"layers": [1, 1, 1, 1], "width": 16, "head_width": 64},
+        128,
+        2,
+        seed=11,
+        rates=True,
     ),
     "guide_b": Tower(
         {"layers": [1, 1, 1, 1], "width": 12, "head_width": 48}, 96, 2, seed=53
@@ -50,7 +73,12 @@ GUIDES = {
     ),
 }
 """The guides by name; an ensemble weighs the first one most."""
-JUDGE = {"layers": 5, "width": 128, "head_width": 32, "patch_size": 8}
+JUDGES = {
+    "judge": Tower(_timm("test_convnext2"), 96, 3, seed=23, quarter=1),
+    "referee": Tower(_timm("test_byobnet"), 112, 2, seed=29, quarter=3),
+}
+"""The CLIPs that no guide is: figures come from the judge, choices from the referee."""
+CLIPS = {**GUIDES, **JUDGES}
 
 
 def clip_config(vision: dict[str, Any], *, width: int, layers: int) -> dict[str, Any]:

@@ -1,0 +1,191 @@
+"""Trains the shapes world's text encoder and U-Net on latents of scenes."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from lightning.pytorch.utilities.types import STEP_OUTPUT
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from transformers import CLIPTextModel
+
+from doodl.shapes.attributes import NUM_LOGITS, said, split_logits
+from doodl.shapes.autoencoder import SCALING
+from doodl.shapes.diffusion import WIDTH, make_scheduler, make_text_encoder, make_unet
+from doodl.shapes.renderer import render
+from doodl.shapes.scenes import draw_scenes
+from doodl.shapes.tokenizer import make_tokenizer, tokenize
+from doodl.shapes.training import Training, draw_number, fit
+from doodl.shapes.twins import swap_order
+
+DECAY = 0.3
+"""Share of the steps over which the learning rate falls to zero."""
+
+
+class TextTraining(Training):
+    """A warm-up of the text encoder: its last token names what the caption says."""
+
+    def __init__(self, *, steps: int, lr: float = 2e-3, seed: int = 41) -> None:
+        super().__init__(steps=steps, lr=lr, seed=seed)
+        self.encoder = make_text_encoder()
+        self.tokenizer = make_tokenizer()
+        self.heads = nn.Linear(WIDTH, NUM_LOGITS)
+
+    def training_step(self, batch: int) -> Tensor:
+        """Return the summed cross-entropies of 64 captions."""
+        scenes = draw_scenes(64, self.generator())
+        tokens = tokenize(self.tokenizer, scenes.captions()).to(self.device)
+        logits = split_logits(self.heads(self.encoder(tokens).pooler_output))
+        labels = {k: v.to(self.device) for k, v in said(scenes).items()}
+        losses = [cross_entropy(logits[k], labels[k]) for k in logits]
+        loss = torch.stack([x for x in losses if x.isfinite()]).sum()
+        self.log("loss", loss)
+        return loss
+
+
+class DiffusionTraining(Training):
+    """Noise prediction with caption dropout and an average of the weights.
+
+    Args:
+        encoder: the warmed-up text encoder, trained along.
+        latents: (N, 4, 16, 16) scaled latents of the pictures.
+        tokens: (N, K, 20) K captions of each picture, of which a step takes one.
+        steps: optimiser steps.
+        lr: peak learning rate.
+        seed: of the batches.
+        batch_size: pictures a step.
+        unet: already trained, to go on from.
+    """
+
+    def __init__(
+        self,
+        encoder: CLIPTextModel,
+        latents: Tensor,
+        tokens: Tensor,
+        *,
+        steps: int,
+        lr: float = 1e-3,
+        seed: int = 51,
+        batch_size: int = 32,
+        unet: UNet2DConditionModel | None = None,
+    ) -> None:
+        super().__init__(steps=steps, lr=lr, seed=seed)
+        self.unet, self.encoder = unet or make_unet(), encoder
+        self.average = copy.deepcopy(nn.ModuleList((self.unet, self.encoder)))
+        self.average.requires_grad_(False)
+        self.batch_size = batch_size
+        self.latents, self.tokens = latents, tokens
+        self.empty = tokenize(make_tokenizer(), [""])
+        self.alphas = make_scheduler().alphas_cumprod
+
+    def trained(self) -> list[nn.Parameter]:
+        """Return the parameters of U-Net and text encoder, not of their average."""
+        return [*self.unet.parameters(), *self.encoder.parameters()]
+
+    def rate(self, step: int) -> float:
+        """Return the share of the peak rate: constant, then linearly to zero.
+
+        The constant part lets a training be prolonged when it is resumed.
+        """
+        left = (self.steps - step) / (DECAY * self.steps)
+        return min(step / 100, 1.0, max(left, 0.0) + 1e-3)
+
+    def training_step(self, batch: int) -> Tensor:
+        """Return the weighted error of the predicted noise."""
+        generator, n = self.generator(), self.batch_size
+        index = torch.randint(len(self.latents), (n,), generator=generator)
+        which = torch.randint(self.tokens.shape[1], (n,), generator=generator)
+        clean, tokens = self.latents[index], self.tokens[index, which]
+        spread = (torch.arange(n) + torch.rand(n, generator=generator)) / n
+        timesteps = noisy_timesteps(spread, len(self.alphas))
+        wrong = torch.rand(n, generator=generator) < mislead(timesteps)
+        tokens = torch.where(wrong[:, None], tokens.roll(n // 2, 0), tokens)
+        dropped = torch.rand(n, 1, generator=generator) < 0.1
+        tokens = torch.where(dropped, self.empty, tokens)
+        noise = torch.randn(clean.shape, generator=generator)
+        signal = self.alphas[timesteps][:, None, None, None]
+        noisy = signal.sqrt() * clean + (1 - signal).sqrt() * noise
+
+        states = self.encoder(tokens.to(self.device)).last_hidden_state
+        predicted = self.unet(
+            noisy.to(self.device), timesteps.to(self.device), states
+        ).sample
+        error = (predicted.float() - noise.to(self.device)).square().flatten(1).mean(1)
+        weights = loss_weights((signal / (1 - signal)).flatten())
+        self.log("error", error.mean())
+        return (error * weights.to(self.device)).mean()
+
+    def on_train_batch_end(self, outputs: STEP_OUTPUT, batch: int, index: int) -> None:
+        """Move the average toward the weights, faster in the beginning."""
+        decay = min(0.999, 1 - 1 / (1 + self.global_step / 10))
+        with torch.no_grad():
+            pairs = zip(self.average.parameters(), self.trained(), strict=True)
+            for mean, weight in pairs:
+                mean.lerp_(weight, 1 - decay)
+
+
+def noisy_timesteps(spread: Tensor, count: int) -> Tensor:
+    """Return timesteps (N,), a third of them in the noisiest fifth of `count`.
+
+    Args:
+        spread: (N,) uniform in [0, 1).
+        count: timesteps of the schedule.
+    """
+    return (count * (1 - (1 - spread) ** 1.5)).long()
+
+
+def loss_weights(ratio: Tensor) -> Tensor:
+    """Return the weights (N,) of noise errors at signal-to-noise ratios (N,).
+
+    Ratios above 5 count less, though more than by min-SNR-5, whose small weights left
+    outlines frayed. Small ratios count as in v-prediction, 1 + 1 / ratio up to 100:
+    there the layout is decided, and an error of it is a small error of the noise.
+    """
+    low_noise = (5 / ratio).clamp(max=1) ** 0.7
+    high_noise = (1 + 1 / ratio).clamp(max=100)
+    return low_noise * high_noise
+
+
+def mislead(timesteps: Tensor) -> Tensor:
+    """Return how likely a training caption is another picture's, (N,).
+
+    Below timestep 400 it always is, above 550 never. Where the latent shows all that
+    the caption says, a network that ignores the caption is not made rougher by strong
+    guidance: a guidance interval is trained into it. At high noise captions have to be
+    right, since the first steps decide the layout.
+
+    Args:
+        timesteps: (N,) from 0 to 999.
+    """
+    return ((550 - timesteps) / 150).clamp(0, 1)
+
+
+def train_text_encoder(folder: Path, steps: int) -> CLIPTextModel:
+    """Warm up the text encoder in `folder`."""
+    training = TextTraining(steps=steps)
+    fit(training, folder)
+    return training.encoder
+
+
+@torch.no_grad()
+def encode_scenes(
+    vae: AutoencoderKL, count: int, *, seed: int = 71
+) -> tuple[Tensor, Tensor]:
+    """Return scaled latents (N, 4, 16, 16) and the tokens (N, 2, 20) of two captions.
+
+    The second caption names the objects in the other order, and may say more or less.
+    """
+    number = draw_number(seed, 0, 0)
+    generator, tokenizer = torch.Generator().manual_seed(number), make_tokenizer()
+    latents, tokens = [], []
+    for _ in range(count // 64):
+        scenes = draw_scenes(64, generator, pairs=0.8)
+        images = (render(scenes) * 2 - 1).to(vae.device)
+        latents.append(vae.encode(images).latent_dist.mean.cpu() * SCALING)
+        others = swap_order(scenes, generator)
+        both = [tokenize(tokenizer, s.captions()) for s in (scenes, others)]
+        tokens.append(torch.stack(both, dim=1))
+    return torch.cat(latents), torch.cat(tokens)
