@@ -1,10 +1,12 @@
 """Small models of every family's architecture and file layout, with random weights."""
 
 import string
+from functools import partial
 
 import diffusers
 import torch
 import transformers
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from doodl.shapes.tokenizer import CONTEXT, make_tokenizer
 
@@ -238,6 +240,255 @@ def _flux(*, guidance=True):
     )
 
 
+def _bytes(special=()):
+    """A Qwen tokenizer of bytes, with the chat template in its shortest form."""
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *special]
+    symbols = [*bytes_to_unicode().values(), *special]
+    tokenizer = transformers.Qwen2Tokenizer(
+        vocab={symbol: i for i, symbol in enumerate(symbols)},
+        merges=[],
+        extra_special_tokens=special[1:],
+    )
+    tokenizer.padding_side = "right"
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}"
+        "<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    return tokenizer
+
+
+LANGUAGE = {
+    "hidden_size": 8,
+    "intermediate_size": 8,
+    "num_attention_heads": 1,
+    "num_key_value_heads": 1,
+    "head_dim": 8,
+    "max_position_embeddings": 4096,
+}
+"""Sizes of a small language model."""
+
+
+def _qwen_3(layers):
+    tokenizer = _bytes()
+    config = transformers.Qwen3Config(
+        vocab_size=len(tokenizer), num_hidden_layers=layers, **LANGUAGE
+    )
+    return tokenizer, transformers.Qwen3ForCausalLM(config)
+
+
+def _z_image(*, shift=6.0):
+    tokenizer, encoder = _qwen_3(2)
+    transformer = diffusers.ZImageTransformer2DModel(
+        in_channels=4,
+        dim=16,
+        n_layers=1,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        cap_feat_dim=8,
+        axes_dims=[4, 2, 2],
+        axes_lens=[600, 32, 32],
+    )
+    for token in (transformer.x_pad_token, transformer.cap_pad_token):
+        torch.nn.init.normal_(token)
+    return diffusers.ZImagePipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=shift),
+        vae=_vae(
+            4,
+            scaling_factor=0.36,
+            shift_factor=0.11,
+            use_quant_conv=False,
+            use_post_quant_conv=False,
+        ),
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        transformer=transformer,
+    )
+
+
+def _qwen_image():
+    tokenizer = _bytes(["<|vision_start|>"])
+    sizes = {k: v for k, v in LANGUAGE.items() if k != "head_dim"}
+    config = transformers.Qwen2_5_VLConfig(
+        text_config={
+            **sizes,
+            "vocab_size": len(tokenizer),
+            "num_hidden_layers": 1,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 1e4,
+                "mrope_section": [2, 1, 1],
+            },
+        },
+        vision_config={
+            "depth": 1,
+            "hidden_size": 8,
+            "intermediate_size": 8,
+            "num_heads": 2,
+            "out_hidden_size": 8,
+            "fullatt_block_indexes": [0],
+        },
+    )
+    transformer = diffusers.QwenImageTransformer2DModel(
+        in_channels=16,
+        out_channels=4,
+        num_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=8,
+        axes_dims_rope=(4, 2, 2),
+    )
+    return diffusers.QwenImagePipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(
+            use_dynamic_shifting=True,
+            base_shift=0.5,
+            max_shift=0.9,
+            max_image_seq_len=8192,
+            shift_terminal=0.02,
+        ),
+        vae=diffusers.AutoencoderKLQwenImage(
+            base_dim=4,
+            z_dim=4,
+            dim_mult=[1, 1, 1],
+            num_res_blocks=1,
+            temperal_downsample=[False, True],
+            latents_mean=[-0.7, 0.1, 1.5, -0.2],
+            latents_std=[2.8, 1.4, 0.6, 1.2],
+        ),
+        text_encoder=transformers.Qwen2_5_VLForConditionalGeneration(config),
+        tokenizer=tokenizer,
+        transformer=transformer,
+    )
+
+
+def _flux_2_parts(*, text_width, guidance):
+    vae = diffusers.AutoencoderKLFlux2(
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(8, 8, 8),
+        layers_per_block=1,
+        norm_num_groups=4,
+        latent_channels=4,
+        sample_size=32,
+        mid_block_add_attention=False,
+    )
+    vae.bn.running_mean.normal_()  # the statistics of some latents
+    vae.bn.running_var.uniform_(0.5, 4.0)
+    return {
+        "vae": vae,
+        "transformer": diffusers.Flux2Transformer2DModel(
+            in_channels=16,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            joint_attention_dim=text_width,
+            timestep_guidance_channels=16,
+            axes_dims_rope=(2, 2, 2, 2),
+            # The first version with this transformer always reads the scale.
+            **({} if guidance else {"guidance_embeds": False}),
+        ),
+        "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(
+            shift=3.0, use_dynamic_shifting=True
+        ),
+    }
+
+
+def _klein(*, distilled=False):
+    tokenizer, encoder = _qwen_3(28)  # it reads layers 9, 18 and 27
+    return diffusers.Flux2KleinPipeline(
+        **_flux_2_parts(text_width=3 * 8, guidance=False),
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        is_distilled=distilled,
+    )
+
+
+def _flux_2():
+    tokenizer = _bytes(["[IMG]", "[IMG_BREAK]", "[IMG_END]"])
+    template = "{% for m in messages %}{% for part in m['content'] %}{{ part['text'] }}"
+    template += "\n{% endfor %}{% endfor %}"
+    processor = transformers.PixtralProcessor(
+        transformers.PixtralImageProcessor(), tokenizer, chat_template=template
+    )
+    config = transformers.Mistral3Config(
+        text_config={  # it reads layers 10, 20 and 30
+            **LANGUAGE,
+            "model_type": "mistral",
+            "vocab_size": len(tokenizer),
+            "num_hidden_layers": 31,
+        },
+        vision_config={
+            "model_type": "pixtral",
+            "hidden_size": 8,
+            "intermediate_size": 8,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "head_dim": 4,
+        },
+        image_token_index=len(tokenizer) - 3,
+    )
+    return diffusers.Flux2Pipeline(
+        **_flux_2_parts(text_width=3 * 8, guidance=True),
+        text_encoder=transformers.Mistral3ForConditionalGeneration(config),
+        tokenizer=processor,
+    )
+
+
+def _sana():
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "\u2581"]
+    symbols = special + list(string.printable)
+    tokenizer = transformers.GemmaTokenizer(
+        vocab={symbol: i for i, symbol in enumerate(dict.fromkeys(symbols))},
+        merges=[],
+        add_bos_token=True,
+    )
+    config = transformers.Gemma2Config(
+        vocab_size=len(tokenizer),
+        num_hidden_layers=1,
+        attn_logit_softcapping=None,
+        **LANGUAGE,
+    )
+    transformer = diffusers.SanaTransformer2DModel(
+        in_channels=4,
+        out_channels=4,
+        num_attention_heads=2,
+        attention_head_dim=8,
+        num_layers=1,
+        num_cross_attention_heads=2,
+        cross_attention_head_dim=8,
+        cross_attention_dim=16,
+        caption_channels=8,
+        sample_size=8,
+        timestep_scale=0.5,
+    )
+    vae = diffusers.AutoencoderDC(
+        latent_channels=4,
+        attention_head_dim=2,
+        encoder_block_types=("ResBlock", "EfficientViTBlock"),
+        decoder_block_types=("ResBlock", "EfficientViTBlock"),
+        encoder_block_out_channels=(8, 8),
+        decoder_block_out_channels=(8, 8),
+        encoder_layers_per_block=(1, 1),
+        decoder_layers_per_block=(1, 1),
+        encoder_qkv_multiscales=((), (5,)),
+        decoder_qkv_multiscales=((), (5,)),
+        upsample_block_type="interpolate",
+        downsample_block_type="conv",
+        scaling_factor=0.41,
+    )
+    return diffusers.SanaPipeline(
+        tokenizer=tokenizer,
+        text_encoder=transformers.Gemma2Model(config),
+        vae=vae,
+        transformer=transformer,
+        scheduler=diffusers.DPMSolverMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+        ),
+    )
+
+
 BUILDERS = {
     "sd1": _sd1,
     "sd2": _sd2,
@@ -247,7 +498,24 @@ BUILDERS = {
     "xl": _xl,
     "sd3": _sd3,
     "flux": _flux,
+    "flux2": _flux_2,
+    "klein": _klein,
+    "klein_distilled": partial(_klein, distilled=True),
+    "qwen": _qwen_image,
+    "z_image": _z_image,
+    "sana": _sana,
 }
-COUPLED = ("sd1", "sd2", "zero_snr", "xl", "sd3", "flux")
-"""Families whose chains EDICT couples; the others jump in a few steps."""
-JUMPING = ("turbo", "lcm")
+NEEDS = {
+    "flux2": "Flux2Pipeline",
+    "klein": "Flux2KleinPipeline",
+    "klein_distilled": "Flux2KleinPipeline",
+    "qwen": "QwenImagePipeline",
+    "z_image": "ZImagePipeline",
+    "sana": "SanaPipeline",
+}
+"""Pipelines that older versions of diffusers lack."""
+JUMPING = ("turbo", "lcm", "klein_distilled")
+"""Families that jump in a few steps; EDICT couples the chains of the others."""
+COUPLED = tuple(name for name in BUILDERS if name not in JUMPING)
+GUIDED = tuple(n for n in COUPLED if n not in ("flux", "flux2"))
+"""Families with a guided and an unguided prediction."""

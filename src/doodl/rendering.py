@@ -66,6 +66,7 @@ class Renderer:
             1.0 if model.embeds_guidance else settings.guidance_scale,
             model.dtype,
             settings.guidance_interval,
+            model.combine,
         )
         self.sampler = self._chain(settings.method)
         self._gap_warned = False

@@ -9,6 +9,7 @@ from doodl.pretrained.loading import (
     check_source,
     load_text_to_image,
 )
+from doodl.pretrained.models import models_table
 from doodl.pretrained.text_to_image import LatentShape, TextToImage
 from doodl.pretrained.texts import TextInput, cut_tail, warn_of_cuts
 
@@ -30,5 +31,6 @@ __all__ = [
     "load_timm",
     "locate",
     "locate_clip",
+    "models_table",
     "warn_of_cuts",
 ]

@@ -13,7 +13,12 @@ from typing import Any
 import torch
 
 from doodl.pretrained.borrowing import Pipeline
-from doodl.pretrained.families import FAMILIES, family_of_object
+from doodl.pretrained.families import (
+    FAMILIES,
+    UNSUPPORTED,
+    family_of_object,
+    pipeline_class,
+)
 from doodl.pretrained.folders import locate
 from doodl.pretrained.text_to_image import TextToImage
 
@@ -152,15 +157,13 @@ def _reader(
     name: str, dtype: torch.dtype, loading: CheckpointSource
 ) -> tuple[str, Callable[[], Any]]:
     """Return a pipeline's class name and the function that loads the pipeline."""
-    import diffusers
-
     if is_file(name):
         config, kind = None, "StableDiffusionPipeline"
         if loading.config is not None:
             config = locate(loading.config, "model_index.json")
             kind = family_of(config, loading)[1]["_class_name"]
         return kind, partial(
-            getattr(diffusers, kind).from_single_file,
+            pipeline_class(kind).from_single_file,
             str(Path(name).expanduser()),
             config=config,
             torch_dtype=dtype,
@@ -170,7 +173,7 @@ def _reader(
     source = locate(name, "model_index.json")
     kind = family_of(source, loading)[1]["_class_name"]
     return kind, partial(
-        getattr(diffusers, kind).from_pretrained,
+        pipeline_class(kind).from_pretrained,
         source,
         torch_dtype=dtype,
         revision=loading.revision,
@@ -227,9 +230,10 @@ def family_of(
             "pipeline again."
         ) from error
     if kind not in FAMILIES:
+        reason = UNSUPPORTED.get(kind, "which is not supported")
         raise ValueError(
             f"Expected one of {', '.join(FAMILIES)} at '{source}', found a {kind}, "
-            "which is not supported; choose a model of one of these families."
+            f"{reason}; choose a model of one of these families."
         )
     return FAMILIES[kind], index
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from doodl.pretrained.families import pipeline_class
 from doodl.pretrained.folders import locate
 from doodl.pretrained.loading import UNUSED, CheckpointSource, family_of, is_file
 from doodl.pretrained.text_to_image import TextToImage
@@ -41,8 +42,6 @@ def outline(
         name = loading.config
     source = locate(name, "model_index.json")
     family, index = family_of(source, loading)
-    import diffusers
-
     parts: dict[str, Any] = {}
     for part, value in index.items():
         if not isinstance(value, list | tuple):
@@ -54,7 +53,7 @@ def outline(
             library, kind = value
             where = {"subfolder": part, "revision": loading.revision}
             parts[part] = _part(source, library, kind, dtype, where)
-    return family(getattr(diffusers, index["_class_name"])(**parts), "meta")
+    return family(pipeline_class(index["_class_name"])(**parts), "meta")
 
 
 def _part(
@@ -94,3 +93,7 @@ def fill(network: nn.Module, device: torch.device) -> None:
             parameter.normal_(std=0.02)
         for buffer in network.buffers():
             buffer.zero_()
+    for module in network.modules():  # tables of positions that are no buffers
+        for name, value in list(vars(module).items()):
+            if isinstance(value, torch.Tensor) and value.is_meta:
+                setattr(module, name, torch.ones_like(value, device=device))

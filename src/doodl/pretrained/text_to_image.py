@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from doodl.pretrained.texts import TextInput, warn_of_cuts
-from doodl.sampling.denoiser import Conditioning
+from doodl.sampling.denoiser import Conditioning, classifier_free
 from doodl.sampling.schedule import FlowSchedule, Schedule
 
 LatentShape = tuple[int, int, int]
@@ -44,7 +44,8 @@ class TextToImage(ABC):
     def __init__(self, pipeline: Any, device: torch.device | str = "cpu") -> None:
         self.pipeline = pipeline.to(device)
         self.vae: Any = pipeline.vae
-        if pipeline.vae.dtype == torch.float16 and pipeline.vae.config.force_upcast:
+        upcast = pipeline.vae.config.get("force_upcast")
+        if pipeline.vae.dtype == torch.float16 and upcast:
             self.vae.float()  # its activations overflow 16 bits
         for part in self.networks():
             part.requires_grad_(False).eval()
@@ -96,10 +97,12 @@ class TextToImage(ABC):
         The negative ones are None for a family without unconditional prediction.
         """
 
+    def combine(self, f_u: Tensor, f_c: Tensor, w: float) -> Tensor:
+        """Return the guided prediction of f_u, without the prompts, and f_c, with."""
+        return classifier_free(f_u, f_c, w)
+
     def extra_conditioning(
-        self,
-        shape: LatentShape,
-        guidance_scale: float,
+        self, shape: LatentShape, guidance_scale: float
     ) -> dict[str, Tensor]:
         """Return further inputs of the denoiser, with leading dimension 1.
 
@@ -179,12 +182,13 @@ class TextToImage(ABC):
 
     def text_inputs(self) -> list[TextInput]:
         """Return tokenizer and token limit of every text encoder."""
-        parts = self.pipeline.components
-        return [
-            TextInput(name, parts[tokenizer], self.token_limit(name, parts[tokenizer]))
-            for name, tokenizer in ENCODERS.items()
-            if parts.get(name) is not None and parts.get(tokenizer) is not None
-        ]
+        parts, found = self.pipeline.components, []
+        for name, tokenizer in ENCODERS.items():
+            reader = parts.get(tokenizer)
+            if parts.get(name) is not None and reader is not None:
+                reader = getattr(reader, "tokenizer", reader)  # a processor holds one
+                found.append(TextInput(name, reader, self.token_limit(name, reader)))
+        return found
 
     def token_limit(self, encoder: str, tokenizer: Any) -> int:
         """Return how many tokens `encode_prompts` gives a text encoder to read.
@@ -207,9 +211,8 @@ class TextToImage(ABC):
         Args:
             images: (N, 3, H, W) in [-1, 1].
         """
-        posterior = self.vae.encode(images.to(self.vae.dtype)).latent_dist
-        mean = posterior.mean.to(images.dtype)
-        return (mean - self._shift) * self._scaling
+        encoded = self.vae.encode(images.to(self.vae.dtype))
+        return self.scale(_mean(encoded).to(images.dtype))
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return images (N, 3, H, W), roughly in [-1, 1] (not clamped).
@@ -217,8 +220,16 @@ class TextToImage(ABC):
         Args:
             latents: (N, C, h, w), denoised.
         """
-        scaled = (latents / self._scaling + self._shift).to(self.vae.dtype)
-        return self.vae.decode(scaled, return_dict=False)[0].to(latents.dtype)
+        raw = self.unscale(latents).to(self.vae.dtype)
+        return self.vae.decode(raw, return_dict=False)[0].to(latents.dtype)
+
+    def scale(self, raw: Tensor) -> Tensor:
+        """Return the denoiser's latents (N, C, h, w) of those of the VAE."""
+        return (raw - self._shift) * self._scaling
+
+    def unscale(self, latents: Tensor) -> Tensor:
+        """Return the VAE's latents of the denoiser's: the inverse of `scale`."""
+        return latents / self._scaling + self._shift
 
     @property
     def _scaling(self) -> float:
@@ -227,3 +238,10 @@ class TextToImage(ABC):
     @property
     def _shift(self) -> float:
         return getattr(self.pipeline.vae.config, "shift_factor", None) or 0.0
+
+
+def _mean(encoded: Any) -> Tensor:
+    """Return the mean of a posterior, or the latents of a VAE that has none."""
+    if hasattr(encoded, "latent_dist"):
+        return encoded.latent_dist.mean
+    return encoded.latents if hasattr(encoded, "latents") else encoded.latent

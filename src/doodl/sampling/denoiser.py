@@ -47,8 +47,13 @@ class Conditioning:
         object.__setattr__(self, "both", both)
 
 
+def classifier_free(f_u: Tensor, f_c: Tensor, w: float) -> Tensor:
+    """Return the prediction of classifier-free guidance,  f_u + w (f_c - f_u)."""
+    return f_u + w * (f_c - f_u)
+
+
 class GuidedDenoiser:
-    """The guided prediction  f_u + w (f_c - f_u)  of a frozen network.
+    """The guided prediction of a frozen network, by default  f_u + w (f_c - f_u).
 
     f_c is the prediction with the prompt, f_u that with the negative prompt.
 
@@ -59,6 +64,8 @@ class GuidedDenoiser:
         dtype: dtype in which the network takes the latent; by default the latent's.
         interval: first and last timestep with guidance, both included; by default
             every timestep has guidance. Without it one prediction is made, not two.
+        combine: maps f_u, f_c and w to the guided prediction; it returns f_c for
+            w = 1.
 
     Raises:
         ValueError: the scale is not finite, or the interval is empty.
@@ -74,6 +81,7 @@ class GuidedDenoiser:
         guidance_scale: float = 7.5,
         dtype: torch.dtype | None = None,
         interval: tuple[int, int] | None = None,
+        combine: Callable[[Tensor, Tensor, float], Tensor] = classifier_free,
     ) -> None:
         if not math.isfinite(guidance_scale):
             raise ValueError(
@@ -88,6 +96,7 @@ class GuidedDenoiser:
         self.guidance_scale = guidance_scale
         self.dtype = dtype
         self.interval = interval
+        self.combine = combine
 
     def guides(self, timestep: float) -> bool:
         """Return whether the prediction at a timestep has guidance."""
@@ -113,7 +122,7 @@ class GuidedDenoiser:
         doubled = torch.cat((inputs, inputs))
         prediction = self._call(doubled, timestep, conditioning.both).to(z.dtype)
         unconditional, conditional = prediction.chunk(2)
-        return unconditional + self.guidance_scale * (conditional - unconditional)
+        return self.combine(unconditional, conditional, self.guidance_scale)
 
     def _call(
         self, z: Tensor, timestep: float, conditioning: Mapping[str, Tensor]

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from doodl.pretrained.families.flow import Flow
+from doodl.pretrained.families.flow import EvenFlow
 from doodl.pretrained.text_to_image import LatentShape
 
 T5_TOKENS = 512
 """Tokens that T5 reads of a prompt, the default of diffusers' pipeline."""
 
 
-class Flux(Flow):
+class Flux(EvenFlow):
     """FLUX.1: CLIP and T5, latents packed 2 x 2, and the guidance scale as an input.
 
     References:
@@ -75,11 +75,6 @@ class Flux(Flow):
     def native(self) -> tuple[int, int, int]:
         channels = self.denoiser.config.in_channels // 4
         return channels, self.pipeline.default_sample_size, 2
-
-    @override
-    def _sigmas(self, num_steps: int) -> dict[str, Any]:
-        # Like the pipeline: T evenly spaced noise levels from 1 to 1 / T.
-        return {"sigmas": torch.linspace(1.0, 1 / num_steps, num_steps).tolist()}
 
     @override
     def token_limit(self, encoder: str, tokenizer: Any) -> int:
