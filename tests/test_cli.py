@@ -159,7 +159,7 @@ def test_the_help_explains_settings(capsys):
         cli.main(["fit", "--help"])
     out = capsys.readouterr().out
     assert exit_.value.code == 0
-    for text in ("denoising steps T", "crops of each picture", "where the results go"):
+    for text in ("denoising steps T", "crops of each picture", "results folder; it is"):
         assert text in " ".join(out.split())
 
 
