@@ -92,7 +92,9 @@ def clustered_mean(values: Mapping[Key, float], *, seed: int = 0) -> Interval:
     if not len(groups):
         return Interval(math.nan, math.nan, math.nan, 0, 0)
     mean = _ratio(sums, counts)
-    low, high = _limits(sums, counts, mean, seed) if len(groups) > 1 else (math.nan,) * 2
+    low, high = (
+        _limits(sums, counts, mean, seed) if len(groups) > 1 else (math.nan,) * 2
+    )
     return Interval(float(mean), low, high, int(counts.sum()), len(groups))
 
 
