@@ -76,7 +76,7 @@ def _draw(part: str, lines: list[tuple[str, list[Point]]]) -> str:
     options: dict[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": part}
     options |= {"font.family": "sans-serif", "font.size": 10}
     with rc_context(options):
-        figure = Figure(figsize=(5.2, 3.0), layout="constrained")
+        figure = Figure(figsize=(5.6, 3.1), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         for number, (name, found) in enumerate(lines):

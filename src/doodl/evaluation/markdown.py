@@ -167,7 +167,7 @@ def cell(value: Interval | None, factor: int = 1, *, signed: bool = False) -> st
     if value.known and value.high > value.low:
         limits = (value.low * factor, value.high * factor)
         text += " [{}]".format(", ".join(f"{x:{sign}.{digits}f}" for x in limits))
-    return text
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -144,14 +144,15 @@ def movements(
 
 
 def distances(
-    real: Sequence[Path], made: Sequence[Path], network: ClipFeatures | None
+    real: Sequence[Path], made: Sequence[Path], network: nn.Module | None
 ) -> dict[str, float]:
     """Return FID and KID of pictures to real ones.
 
     Args:
         real: files of real pictures.
         made: files of made pictures.
-        network: makes the features; None for torchmetrics' own Inception.
+        network: makes features (N, `num_features`) of pixels in [0, 1]; None for
+            torchmetrics' own Inception.
 
     Raises:
         ValueError: there are not more pictures than features, so that FID's covariance
@@ -159,7 +160,7 @@ def distances(
     """
     if network is None:
         require_weights("FID with Inception", INCEPTION_WEIGHTS)
-    size = 2048 if network is None else network.num_features
+    size: Any = 2048 if network is None else network.num_features
     least = min(len(real), len(made))
     if least <= size:
         raise ValueError(

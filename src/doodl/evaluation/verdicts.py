@@ -37,6 +37,15 @@ class Describes(Protocol):
         """Return what a prompt allows; one reading is enough. None if unknown."""
 
 
+LAYOUTS = {
+    "one": "one object",
+    "vertical": "one above the other",
+    "horizontal": "side by side",
+    "other": "another number of objects",
+}
+"""Layouts of the attribute judge, in words."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a judge finds.
@@ -61,21 +70,44 @@ def explain(seen: Mapping[str, str], wanted: Sequence[Reading] | None) -> Verdic
     """
     if not wanted:
         return Verdict(None)
-    faults = [[k for k, allowed in r.items() if seen[k] not in allowed] for r in wanted]
+    faults = [wrong_in(seen, reading) for reading in wanted]
     best = min(range(len(wanted)), key=lambda i: len(faults[i]))
-    if not faults[best]:
+    reading, wrong = wanted[best], faults[best]
+    if not wrong:
         return Verdict(True)
-    if "layout" in faults[best] and seen["layout"] in ("one", "other"):
+    if "layout" in wrong and _number(seen["layout"]) != _number(*reading["layout"]):
         # With another number of objects, the rest of the description means nothing.
-        asked = _words(wanted[best]["layout"])
-        return Verdict(False, ("count",), f"{seen['layout']} instead of {asked}")
-    parts = [
-        f"{name.replace('_', ' ')} {seen[name]} instead of {_words(wanted[best][name])}"
-        for name in faults[best]
-    ]
-    return Verdict(
-        False, tuple(dict.fromkeys(map(_kind, faults[best]))), "; ".join(parts)
-    )
+        found, asked = seen["layout"], _words(reading["layout"])
+        return Verdict(False, ("count",), f"{LAYOUTS.get(found, found)}, not {asked}")
+    if not wrong_in(exchanged(seen), reading):
+        return Verdict(False, ("relation",), "the two objects are exchanged")
+    parts = [_fault(name, seen[name], reading[name]) for name in wrong]
+    return Verdict(False, tuple(dict.fromkeys(map(_kind, wrong))), "; ".join(parts))
+
+
+def wrong_in(seen: Mapping[str, str], reading: Reading) -> list[str]:
+    """Return the names of attributes that a reading does not allow."""
+    return [name for name, allowed in reading.items() if seen[name] not in allowed]
+
+
+def exchanged(seen: Mapping[str, str]) -> dict[str, str]:
+    """Return a description with its first object second."""
+    other = {"first": "second", "second": "first"}
+    halves = {name: name.partition("_") for name in seen}
+    return {
+        f"{other.get(head, head)}{link}{tail}": seen[name]
+        for name, (head, link, tail) in halves.items()
+    }
+
+
+def _number(*layouts: str) -> int:
+    """Return the number of objects of a layout, 0 for a crowd."""
+    return {"one": 1, "other": 0}.get(layouts[0], 2)
+
+
+def _fault(name: str, found: str, asked: set[str]) -> str:
+    words = name.replace("first_", "first object's ").replace("second_", "second's ")
+    return f"{words} is {LAYOUTS.get(found, found)}, not {_words(asked)}"
 
 
 def _kind(name: str) -> str:
@@ -83,7 +115,7 @@ def _kind(name: str) -> str:
 
 
 def _words(classes: set[str]) -> str:
-    return " or ".join(sorted(classes))
+    return " or ".join(sorted(LAYOUTS.get(name, name) for name in classes))
 
 
 def make_judge(description: Any) -> Describes | None:
