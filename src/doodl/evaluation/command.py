@@ -78,6 +78,11 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
         help="class path of a judge that names attributes; by default the results' own",
     )
     parser.add_argument(
+        "--last",
+        action="store_true",
+        help="score the last update of an optimisation, in place of the best one",
+    )
+    parser.add_argument(
         "--categories", metavar="FILE", help="CSV with the columns prompt and category"
     )
 
@@ -105,7 +110,9 @@ def test(options: Sequence[str]) -> None:
         return
     if not known.results:
         raise ValueError("Expected --results with one folder a method, received none.")
-    methods = read_methods(known.results, read_categories(known.categories))
+    methods = read_methods(
+        known.results, read_categories(known.categories), last=known.last
+    )
     lines = []
     if known.ratings:
         sheet = _sheet(known.ratings, known.results, known.sheet)
@@ -129,7 +136,9 @@ def report(options: Sequence[str]) -> None:
     from doodl.evaluation.report import write_report
 
     known = report_parser().parse_args(options)
-    methods = read_methods(known.results, read_categories(known.categories))
+    methods = read_methods(
+        known.results, read_categories(known.categories), last=known.last
+    )
     evaluation = scored(methods, find_clip(methods, known.clip), known.verdict, None)
     output = Path(known.output or methods[0].folder / "report")
     print(f"Written: {write_report(evaluation, output)}")

@@ -40,13 +40,18 @@ class Method:
 
 
 def read_methods(
-    folders: Sequence[str | Path], categories: Mapping[str, str] | None = None
+    folders: Sequence[str | Path],
+    categories: Mapping[str, str] | None = None,
+    *,
+    last: bool = False,
 ) -> list[Method]:
     """Return the results of several folders, whose generations can be paired.
 
     Args:
         folders: paths; each folder is one method, named after it.
         categories: category of each prompt, in place of the manifests'.
+        last: whether the last update of an optimisation is its result, in place of the
+            best one.
 
     Raises:
         ValueError: a folder has no results, pictures of two sizes, is named twice, or
@@ -58,7 +63,7 @@ def read_methods(
         raise ValueError(f"Expected different folders, received '{twice[0]}' twice.")
     names = unique_names(paths)
     methods = [
-        read_method(path, name, categories or {})
+        read_method(path, name, categories or {}, last=last)
         for path, name in zip(paths, names, strict=True)
     ]
     for method in methods:
@@ -82,7 +87,9 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
     return [str(path) for path in paths]
 
 
-def read_method(folder: Path, name: str, categories: Mapping[str, str]) -> Method:
+def read_method(
+    folder: Path, name: str, categories: Mapping[str, str], *, last: bool = False
+) -> Method:
     """Return the results of one folder.
 
     Raises:
@@ -92,7 +99,7 @@ def read_method(folder: Path, name: str, categories: Mapping[str, str]) -> Metho
         raise ValueError(f"There is no results folder '{folder}'.")
     settings, notes = _settings(folder), []
     if settings:
-        found = list(own(folder))
+        found = list(own(folder, last=last and settings.get("command") == "fit"))
         begun = len(list(folder.glob(".state/*.pt")))
         if begun:
             notes.append(

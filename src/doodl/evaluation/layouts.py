@@ -47,23 +47,37 @@ class Result:
     category: str = ""
 
 
-def own(folder: Path) -> Iterator[Result]:
-    """Yield what the summaries say; the manifest may be older than they are."""
+def own(folder: Path, *, last: bool = False) -> Iterator[Result]:
+    """Yield what the summaries say; the manifest may be older than they are.
+
+    Args:
+        folder: of results.
+        last: whether the last update is the result, in place of the best one.
+    """
     tables = Tables(folder)
     for summary in sorted(folder.glob(f"*/{SUMMARY}")):
         row, place = tables.row(summary.parent.name), summary.parent
         if row is not None:
+            metrics = _file(place / "metrics.jsonl")
             yield Result(
                 prompt=str(row["prompt"]),
                 seed=int(row["seed"]),
                 name=place.name,
-                row=row | _seconds(place),
+                row=row | _seconds(place) | (_last(metrics) if last else {}),
                 before=_file(place / "original.png"),
-                after=_file(place / "best.png"),
+                after=_file(place / ("final.png" if last else "best.png")),
                 latents=_file(place / "latents.safetensors"),
-                metrics=_file(place / "metrics.jsonl"),
+                metrics=metrics,
                 category=str(row.get("category") or ""),
             )
+
+
+def _last(metrics: Path | None) -> dict[str, Any]:
+    """Return the scores of the last update; its verdict is the judge's to say."""
+    lines = [] if metrics is None else metrics.read_text().splitlines()
+    found = json.loads(lines[-1]) if lines else {}
+    scores = {f"{name}_best": found.get(name) for name in ("guide", "judge")}
+    return scores | {"verdict_best": None, "selector": "last"}
 
 
 def _seconds(place: Path) -> dict[str, Any]:
