@@ -19,13 +19,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from answers import evaluated, four_way, kept_scene, plan, references
 from splits import Part, Row, rows, seeds
 from tasks import Task
 
 from doodl.cli import main as doodl
-from doodl.evaluation.statistics import compare, prompts_needed
 
-HALF_WIDTH = 0.06
+FEATURES = 128
+"""Of the judge CLIP: FID needs more pictures than that."""
 DRAWS = 2000
 """First seed of the draws that measure how often a prompt succeeds by itself."""
 
@@ -169,32 +170,6 @@ def regime(rate: float) -> str:
     return "hit rate 0.5 to 5%" if rate >= 0.005 else "hit rate below 0.5%"
 
 
-def evaluated(folder: Path) -> dict[str, dict[tuple[str, str], Row]]:
-    """Return the rows of `evaluation.csv`, by method and generation."""
-    found: dict[str, dict[tuple[str, str], Row]] = defaultdict(dict)
-    with (folder / "evaluation.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            found[row["method"]][row["prompt"], row["seed"]] = row
-    return found
-
-
-def kept_scene(folder: Path) -> list[str]:
-    """Return wins of ratings among results that still show what was asked for."""
-    methods, lines = evaluated(folder), []
-    ours = _rated(methods["DOODL"])
-    for name in ("original", "one_step", "best_of_N"):
-        found = compare(ours, _rated(methods[name]))
-        counts = f"{found.wins} wins, {found.ties} draws, {found.losses} losses"
-        lines.append(f"- With the scene kept by both, DOODL against {name}: {counts}.")
-    return lines
-
-
-def _rated(found: dict[tuple[str, str], Row]) -> dict[tuple[str, str], float]:
-    return {
-        k: float(r["judge_after"]) for k, r in found.items() if r["right_after"] == "1"
-    }
-
-
 def make(name: str, known: argparse.Namespace, more: list[str]) -> Path:
     """Make a table, or go on with it; return its file."""
     table, part = TABLES[name], ("tuning" if known.pilot else "table")
@@ -213,12 +188,17 @@ def make(name: str, known: argparse.Namespace, more: list[str]) -> Path:
     if name == "text" and known.draws:
         place = regimes(name, path, folder, known.draws, more)
         options += ["--categories", str(place)]
+    if name == "vocabulary" and prompts * count > FEATURES:
+        real = references(listed, folder / "real", prompts * count)
+        options += ["--references", str(real), "--features", "shapes/judge"]
     doodl(["test", *options, "--output", str(folder)])
     if name == "ablations":  # the last iterate of all, beside the best of all
         doodl(["test", *options, "--last", "--output", str(folder / "last")])
     lines = [(folder / "evaluation.md").read_text(), f"The paper: {table.paper}"]
     if name == "aesthetics" and not known.only:
         lines += kept_scene(folder)
+    if name == "personalization":
+        lines += four_way(generations, [folder / key for key in found])
     spent = [row["seconds"] for m in evaluated(folder).values() for row in m.values()]
     hours = sum(map(float, filter(None, spent))) / 3600
     lines += [f"Made in {hours:.2f} hours.", f"Settings: `{json.dumps(more)}`."]
@@ -227,19 +207,6 @@ def make(name: str, known: argparse.Namespace, more: list[str]) -> Path:
     if known.pilot:
         print(plan(folder, count))
     return target
-
-
-def plan(folder: Path, count: int) -> str:
-    """Return how many prompts the table needs, from a pilot's paired differences."""
-    methods = evaluated(folder)
-    ours, theirs = methods["DOODL"], methods["one_step"]
-    differences = {
-        key: float(row["right_after"]) - float(theirs[key]["right_after"])
-        for key, row in ours.items()
-        if row["right_after"] and theirs[key]["right_after"]
-    }
-    needed = prompts_needed(differences, HALF_WIDTH, seeds=count)
-    return f"{needed} prompts of {count} seeds give +- {100 * HALF_WIDTH:g} points."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -48,6 +48,24 @@ def test_regimes_are_those_of_the_hit_rate():
     ]
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "same"),
+        ({"first_colour": "red"}, "similar"),
+        ({"first_colour": "red", "first_pattern": "plain"}, "other thing"),
+        ({"first_kind": "moon"}, "other thing"),
+        ({"background": "black"}, "context wrong"),
+    ],
+)
+def test_the_four_answers_of_the_paper(changes, expected):
+    from answers import answer
+
+    thing = {"first_kind": "star", "first_pattern": "dotted", "first_colour": "pink"}
+    seen = {**thing, "background": "white", **changes}
+    assert answer(seen, thing, {"white"}) == expected
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["text", "vocabulary", "personalization", "aesthetics", "ablations"]

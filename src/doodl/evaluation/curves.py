@@ -54,11 +54,11 @@ def points(method: Scored, part: str) -> list[Point]:
     kept = updates[::step] + updates[-1:] * (len(updates) % step != 1 and step > 1)
     found: dict[int, dict[Key, float]] = defaultdict(dict)
     for key, record in records.items():
-        value = math.nan
+        score = math.nan
         for update in updates:
-            value = record.get(update, value)
-            if not math.isnan(value):
-                found[update][key] = value
+            score = record.get(update, score)
+            if not math.isnan(score):
+                found[update][key] = score
     settings = method.method.settings
     return [(spent_by(settings, u), clustered_mean(found[u])) for u in kept]
 

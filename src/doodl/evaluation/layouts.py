@@ -143,10 +143,10 @@ def bare(folder: Path) -> Iterator[Result]:
         prompts = [None] * len(pictures)
     numbers: Counter[str] = Counter()
     for path, text in zip(pictures, prompts, strict=True):
-        prompt, seed = _carried(path) if text is None else (text, None)
+        prompt, given = _carried(path) if text is None else (text, None)
         number = numbers[prompt]
         numbers[prompt] += 1
-        seed = _seed(seed, number, path)
+        seed = _seed(given, number, path)
         yield Result(prompt=prompt, seed=seed, name=path.stem, after=path)
 
 

@@ -182,10 +182,10 @@ def _picture(path: Path | None, folder: Path) -> list[str] | None:
             return [f"{name}.png"] * 2
         small, large = folder / f"{name}-s.webp", folder / f"{name}.webp"
         if not large.is_file():
-            picture = picture.convert("RGB")
-            picture.save(large, quality=90)
-            picture.thumbnail((SMALL, SMALL))
-            picture.save(small, quality=80)
+            shown = picture.convert("RGB")
+            shown.save(large, quality=90)
+            shown.thumbnail((SMALL, SMALL))
+            shown.save(small, quality=80)
     return [small.name, large.name]
 
 
