@@ -241,7 +241,7 @@ def test_a_prompt_cannot_leave_its_place_in_the_page(results, run, tmp_path):
     html = (tmp_path / "report" / "index.html").read_text()
     assert html.count("<script") == html.count("</script>") == 2
     assert "<img" not in html
-    assert html.count("7*7") == 1
+    assert html.count("7*7") == html.count("{{ 7*7 }}") > 0
 
 
 def test_one_method_has_a_page_without_a_rating_sheet(results, run, tmp_path):
