@@ -40,7 +40,11 @@ class Parser(LightningArgumentParser):
 
 
 class DoodlCLI(LightningCLI):
-    """Command line with two subcommands: `fit` optimises, `predict` only samples."""
+    """Command line with two subcommands: `fit` optimises, `predict` only samples.
+
+    `doodl test` compares finished results, and `doodl report` shows them; neither needs
+    a Trainer, so that `main` runs them by itself.
+    """
 
     @staticmethod
     @override
@@ -114,7 +118,13 @@ def main(args: Sequence[str] | None = None) -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        arguments = packaged(sys.argv[1:] if args is None else args)
+        given = list(sys.argv[1:] if args is None else args)
+        if given[:1] in (["test"], ["report"]):
+            from doodl.evaluation.command import run
+
+            run(given)
+            return
+        arguments = packaged(given)
         configs = [str(path) for path in default_configs(arguments)]
         below = {
             "fit": {"default_config_files": configs},

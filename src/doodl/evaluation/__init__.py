@@ -1,0 +1,1 @@
+"""Scores, statistics, tables and a report of finished results."""

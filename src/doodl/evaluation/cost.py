@@ -1,0 +1,97 @@
+"""Network calls of finished generations, from the updates that were actually made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from doodl.evaluation.layouts import number
+
+GRADIENT_CALL = 3.4
+"""Arithmetic of a call with its gradient through a chain, in forward calls: the call,
+its repetition in the backward pass, and the gradient."""
+ONE_STEP_CALL = 3.0
+"""The same of a call whose gradient is taken at once, without a repetition."""
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Network calls of one generation.
+
+    Args:
+        plain: calls without gradient.
+        gradient: calls with gradient.
+        equivalents: arithmetic of all, in forward calls.
+    """
+
+    plain: int
+    gradient: int
+    equivalents: float
+
+
+def calls_made(settings: Mapping[str, Any], row: Mapping[str, Any]) -> Calls | None:
+    """Return a generation's network calls; None where they are not known.
+
+    A call predicts one step of one latent; classifier-free guidance is part of it, for
+    every method alike. An update of EDICT samples two latents with gradient, and the
+    last rendering samples them once more without.
+
+    Args:
+        settings: of the results folder; empty for pictures made elsewhere.
+        row: of the manifest; its column `calls`, if there is one, is believed.
+    """
+    given = number(row.get("calls"))
+    if not math.isnan(given):
+        return Calls(round(given), 0, given)
+    updates = number(row.get("updates"))
+    if not settings or math.isnan(updates):
+        return None
+    steps, made = steps_of(settings), round(updates)
+    baseline = settings["model"].get("baseline") if is_prediction(settings) else None
+    if is_prediction(settings):
+        name = class_of(baseline)
+        if name == "OneStep":
+            return Calls(steps, steps, steps * (1 + ONE_STEP_CALL))
+        if name == "BestOfN":  # its last update is that of the last sample
+            return Calls(steps * (made + 1), 0, float(steps * (made + 1)))
+        chain = chain_calls(settings)
+        return Calls(chain, 0, float(chain))
+    chain = chain_calls(settings)
+    other = chain * (4 if settings["model"].get("edit") else 1)
+    return Calls(other, chain * made, other + GRADIENT_CALL * chain * made)
+
+
+def steps_of(settings: Mapping[str, Any]) -> int:
+    """Return the steps of a chain; an edit undoes only a part of it."""
+    model = settings["model"]
+    edit = model.get("edit") or {}
+    strength = number(edit.get("init_args", edit).get("strength", 1.0))
+    share = 1.0 if math.isnan(strength) else strength
+    return max(1, round(int(model.get("num_steps") or 0) * share))
+
+
+def chain_calls(settings: Mapping[str, Any]) -> int:
+    """Return the calls of one chain: two latents in EDICT, one in DDIM."""
+    single = class_of(settings["model"].get("method")) == "DDIM"
+    return steps_of(settings) * (1 if single else 2)
+
+
+def spent_by(settings: Mapping[str, Any], update: int) -> float:
+    """Return forward-equivalent calls until an update's rendering is known."""
+    if is_prediction(settings):
+        return float(steps_of(settings) * (update + 1))
+    return chain_calls(settings) * (1 + GRADIENT_CALL * update)
+
+
+def is_prediction(settings: Mapping[str, Any]) -> bool:
+    """Return whether results come from `doodl predict`."""
+    return settings.get("command") == "predict"
+
+
+def class_of(description: Any) -> str:
+    """Return the class name of a described object, or ""."""
+    if isinstance(description, Mapping):
+        return str(description.get("class_path", "")).rpartition(".")[2]
+    return ""

@@ -1,0 +1,127 @@
+"""Curves of guide and judge over network calls, as SVG in the page's colours."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+from collections import defaultdict
+from typing import Any
+
+from doodl.evaluation.cost import spent_by
+from doodl.evaluation.scores import Scored
+from doodl.evaluation.statistics import Interval, Key, clustered_mean
+from doodl.evaluation.summary import Evaluation
+
+COLOURS = ("#2f6fde", "#d9622b", "#2f9e6e", "#9b51c9", "#c9356f", "#8a7a18")
+"""Of methods, in their order; the page has the same."""
+INK = "#123456"
+"""Stands for the page's text colour, which changes with its theme."""
+MOST_POINTS = 60
+"""Updates of a curve at most."""
+Point = tuple[float, Interval]
+
+
+def curves(evaluation: Evaluation) -> list[str]:
+    """Return SVG drawings, one for each score that was recorded over updates."""
+    drawn = []
+    for part in ("guide", "judge"):
+        lines = [(m.name, points(m, part)) for m in evaluation.methods]
+        if any(len(found) > 1 for _, found in lines):
+            drawn.append(_draw(part, lines))
+    return drawn
+
+
+def points(method: Scored, part: str) -> list[Point]:
+    """Return the mean score after every recorded update, over calls spent.
+
+    A generation that ended early keeps its last score. A method without a record of its
+    updates is one point: its result at its cost.
+    """
+    records = {
+        key: _record(result.metrics, part)
+        for key, result in method.method.results.items()
+        if result.metrics is not None
+    }
+    records = {key: record for key, record in records.items() if record}
+    if not records:
+        value = clustered_mean(method.values(f"{part}_after"))
+        calls = clustered_mean(method.values("equivalents"))
+        return [(calls.mean, value)] if value.count and calls.count else []
+    updates = sorted({update for record in records.values() for update in record})
+    step = max(1, len(updates) // MOST_POINTS)
+    kept = updates[::step] + updates[-1:] * (len(updates) % step != 1 and step > 1)
+    found: dict[int, dict[Key, float]] = defaultdict(dict)
+    for key, record in records.items():
+        score = math.nan
+        for update in updates:
+            score = record.get(update, score)
+            if not math.isnan(score):
+                found[update][key] = score
+    settings = method.method.settings
+    return [(spent_by(settings, u), clustered_mean(found[u])) for u in kept]
+
+
+def _record(path: Any, part: str) -> dict[int, float]:
+    lines = (json.loads(line) for line in path.read_text().splitlines() if line)
+    return {r["update"]: r[part] for r in lines if r.get(part) is not None}
+
+
+def _draw(part: str, lines: list[tuple[str, list[Point]]]) -> str:
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    options: dict[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": part}
+    options |= {"font.family": "sans-serif", "font.size": 10}
+    with rc_context(options):
+        figure = Figure(figsize=(5.6, 3.1), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot()
+        for number, (name, found) in enumerate(lines):
+            _line(axes, name, found, COLOURS[number % len(COLOURS)])
+        axes.set_title(part, loc="left", color=INK, fontsize=11)
+        axes.set_xlabel("network calls a picture", color=INK)
+        axes.tick_params(colors=INK, length=0)
+        axes.grid(axis="y", color=INK, alpha=0.12, linewidth=0.8)
+        for side in ("top", "right", "left"):
+            axes.spines[side].set_visible(False)
+        axes.spines["bottom"].set_color(INK)
+        axes.spines["bottom"].set_alpha(0.3)
+        if len(lines) > 1:
+            axes.legend(frameon=False, labelcolor=INK, fontsize=9)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    return _themed(text.getvalue(), part)
+
+
+def _line(axes: Any, name: str, found: list[Point], colour: str) -> None:
+    if not found:
+        return
+    x, values = zip(*found, strict=True)
+    mean = [value.mean for value in values]
+    low = [value.low if value.known else value.mean for value in values]
+    high = [value.high if value.known else value.mean for value in values]
+    # A name that begins with an underscore would be no entry of the legend.
+    label = name.replace("$", r"\$").lstrip("_")
+    if len(found) == 1:
+        error = [[mean[0] - low[0]], [high[0] - mean[0]]]
+        axes.errorbar(x, mean, error, fmt="o", color=colour, label=label, capsize=3)
+    else:
+        axes.plot(x, mean, color=colour, label=label, linewidth=2)
+        axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _themed(text: str, part: str) -> str:
+    """Return the drawing alone, with the page's colour for text and without styles.
+
+    Ids get a prefix, because two drawings stand in one page.
+    """
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(id="|href="#|url\(#)', rf"\1{part}-", text)
+    text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
+    text = text.replace(INK, "currentColor")
+    label = f'<svg role="img" aria-label="{part} over network calls"'
+    return text.replace("<svg", label, 1)

@@ -1,0 +1,170 @@
+"""Finished results, of this package or made elsewhere, as methods to compare."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from doodl.evaluation.layouts import Result, bare, listed, own
+from doodl.evaluation.statistics import Key
+
+
+@dataclass
+class Method:
+    """All results of one folder.
+
+    Args:
+        name: name of the folder, made unique among the folders compared.
+        folder: its path.
+        results: by generation, so that methods can be paired.
+        settings: what the images depend on; empty for pictures made elsewhere.
+        notes: sentences on what is incomplete.
+    """
+
+    name: str
+    folder: Path
+    results: dict[Key, Result]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def prompts(self) -> int:
+        """Number of different prompts."""
+        return len({prompt for prompt, _ in self.results})
+
+
+def read_methods(
+    folders: Sequence[str | Path],
+    categories: Mapping[str, str] | None = None,
+    *,
+    last: bool = False,
+) -> list[Method]:
+    """Return the results of several folders, whose generations can be paired.
+
+    Args:
+        folders: paths; each folder is one method, named after it.
+        categories: category of each prompt, in place of the manifests'.
+        last: whether the last update of an optimisation is its result, in place of the
+            best one.
+
+    Raises:
+        ValueError: a folder has no results, pictures of two sizes, is named twice, or
+            has no generation in common with any other.
+    """
+    paths = [Path(folder) for folder in folders]
+    twice = [p for p, count in Counter(p.resolve() for p in paths).items() if count > 1]
+    if twice:
+        raise ValueError(f"Expected different folders, received '{twice[0]}' twice.")
+    names = unique_names(paths)
+    methods = [
+        read_method(path, name, categories or {}, last=last)
+        for path, name in zip(paths, names, strict=True)
+    ]
+    for method in methods:
+        others = [m for m in methods if m is not method]
+        if others and not any(method.results.keys() & m.results.keys() for m in others):
+            raise ValueError(
+                f"'{method.folder}' has no generation in common with "
+                f"'{others[0].folder}'; methods are compared on the same prompts and "
+                "seeds."
+            )
+    return methods
+
+
+def unique_names(paths: Sequence[Path]) -> list[str]:
+    """Return names of folders, with as many parents as tell them apart."""
+    parts = [path.resolve().parts for path in paths]
+    for depth in range(1, max(map(len, parts), default=0) + 1):
+        names = ["/".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]
+
+
+def read_method(
+    folder: Path, name: str, categories: Mapping[str, str], *, last: bool = False
+) -> Method:
+    """Return the results of one folder.
+
+    Raises:
+        ValueError: it is missing, has no results, or has pictures of two sizes.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"There is no results folder '{folder}'.")
+    settings, notes = _settings(folder), []
+    if settings:
+        found = list(own(folder, last=last and settings.get("command") == "fit"))
+        begun = len(list(folder.glob(".state/*.pt")))
+        if begun:
+            notes.append(
+                f"{name} is unfinished: {begun} batches are begun, {len(found)} "
+                "generations are finished and scored."
+            )
+    elif (folder / "manifest.csv").is_file():
+        found = list(listed(folder))
+    else:
+        found = list(bare(folder))
+    if not found:
+        raise ValueError(
+            f"'{folder}' has no finished generation; expected a folder of `doodl fit` "
+            "or `doodl predict`, a manifest.csv with the columns prompt and picture, "
+            "or pictures with prompts.txt."
+        )
+    missing = sum(result.after is None for result in found)
+    if missing:
+        notes.append(f"{name} lacks the pictures of {missing} of {len(found)} rows.")
+    _check_sizes(folder, found)
+    named = [_with_category(result, categories) for result in found]
+    return Method(name, folder, _keyed(named), settings, notes)
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    path = folder / "settings.json"
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"Could not read '{path}': {error}.") from error
+    if not isinstance(content, dict) or "model" not in content:
+        raise ValueError(
+            f"'{path}' is not of a results folder: it lacks the settings of a model."
+        )
+    return content
+
+
+def _check_sizes(folder: Path, results: Sequence[Result]) -> None:
+    sizes: dict[tuple[int, int], Path] = {}
+    for path in (p for r in results for p in (r.before, r.after) if p):
+        try:
+            with Image.open(path) as file:
+                sizes.setdefault(file.size, path)
+        except OSError as error:
+            raise ValueError(f"Could not read the picture '{path}'.") from error
+    if len(sizes) > 1:
+        (one, first), (other, second) = list(sizes.items())[:2]
+        raise ValueError(
+            f"Expected pictures of one size in '{folder}', found {one[0]} x {one[1]} "
+            f"('{first.name}') and {other[0]} x {other[1]} ('{second.name}')."
+        )
+
+
+def _with_category(result: Result, categories: Mapping[str, str]) -> Result:
+    if result.prompt not in categories:
+        return result
+    return Result(**{**vars(result), "category": categories[result.prompt]})
+
+
+def _keyed(results: Sequence[Result]) -> dict[Key, Result]:
+    """Key results by prompt and seed, and by name where that is not enough."""
+    counts = Counter((result.prompt, result.seed) for result in results)
+    return {
+        (r.prompt, r.seed if counts[r.prompt, r.seed] == 1 else f"{r.seed} {r.name}"): r
+        for r in results
+    }

@@ -1,0 +1,180 @@
+"""The layouts in which finished pictures may lie in a folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from doodl.jobs.tables import SUMMARY, Tables
+
+PICTURE_COLUMNS = ("picture", "file", "path", "image", "folder")
+"""Columns of a foreign manifest that may name its pictures, in this order."""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One generation of one method.
+
+    Args:
+        prompt: what was asked for.
+        seed: its seed; the number of the picture among its prompt's where unknown.
+        name: the generation's id, or the file's name.
+        row: row of the manifest.
+        before: picture without guidance, or None.
+        after: the result, or None where it is missing.
+        latents: file of the latents, or None.
+        metrics: file of the scores of every update, or None.
+        category: of the prompt, or "".
+    """
+
+    prompt: str
+    seed: int
+    name: str
+    row: Mapping[str, Any] = field(default_factory=dict)
+    before: Path | None = None
+    after: Path | None = None
+    latents: Path | None = None
+    metrics: Path | None = None
+    category: str = ""
+
+
+def own(folder: Path, *, last: bool = False) -> Iterator[Result]:
+    """Yield what the summaries say; the manifest may be older than they are.
+
+    Args:
+        folder: of results.
+        last: whether the last update is the result, in place of the best one.
+    """
+    tables = Tables(folder)
+    for summary in sorted(folder.glob(f"*/{SUMMARY}")):
+        row, place = tables.row(summary.parent.name), summary.parent
+        if row is not None:
+            metrics = _file(place / "metrics.jsonl")
+            yield Result(
+                prompt=str(row["prompt"]),
+                seed=int(row["seed"]),
+                name=place.name,
+                row=row | _seconds(place) | (_last(metrics) if last else {}),
+                before=_file(place / "original.png"),
+                after=_file(place / ("final.png" if last else "best.png")),
+                latents=_file(place / "latents.safetensors"),
+                metrics=metrics,
+                category=str(row.get("category") or ""),
+            )
+
+
+def _last(metrics: Path | None) -> dict[str, Any]:
+    """Return the scores of the last update; its verdict is the judge's to say."""
+    lines = [] if metrics is None else metrics.read_text().splitlines()
+    found = json.loads(lines[-1]) if lines else {}
+    scores = {f"{name}_best": found.get(name) for name in ("guide", "judge")}
+    return scores | {"verdict_best": None, "selector": "last"}
+
+
+def _seconds(place: Path) -> dict[str, Any]:
+    try:
+        return json.loads((place / "timing.json").read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def listed(folder: Path) -> Iterator[Result]:
+    """Yield the rows of a manifest that another program wrote."""
+    path = folder / "manifest.csv"
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    columns = set(rows[0]) if rows else set()
+    pictures = [name for name in PICTURE_COLUMNS if name in columns]
+    if "prompt" not in columns or not pictures:
+        raise ValueError(
+            f"Expected the columns prompt and one of {', '.join(PICTURE_COLUMNS)} in "
+            f"'{path}', found {', '.join(sorted(map(str, columns))) or 'no row'}."
+        )
+    numbers: Counter[str] = Counter()
+    for row in rows:
+        place = folder / (row[pictures[0]] or "")
+        after = place / "best.png" if place.is_dir() else place
+        before = folder / row["original"] if row.get("original") else None
+        if before is None and place.is_dir():
+            before = place / "original.png"
+        number = numbers[row["prompt"]]
+        numbers[row["prompt"]] += 1
+        yield Result(
+            prompt=row["prompt"],
+            seed=_seed(row.get("seed"), number, path),
+            name=row.get("id") or place.stem,
+            row=row,
+            before=before and _file(before),
+            after=_file(after),
+            category=row.get("category") or "",
+        )
+
+
+def _seed(text: str | None, number: int, path: Path) -> int:
+    try:
+        return int(text) if text else number
+    except ValueError:
+        raise ValueError(f"Expected whole seeds in '{path}', found '{text}'.") from None
+
+
+def bare(folder: Path) -> Iterator[Result]:
+    """Yield pictures whose prompts are in `prompts.txt`, beside or inside them."""
+    pictures = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    lines = folder / "prompts.txt"
+    prompts: list[str | None]
+    if lines.is_file():
+        prompts = [t.strip() for t in lines.read_text("utf-8-sig").splitlines()]
+        prompts = [text for text in prompts if text]
+        if len(prompts) != len(pictures):
+            raise ValueError(
+                f"Expected one line of '{lines}' for each picture, found "
+                f"{len(prompts)} lines and {len(pictures)} pictures."
+            )
+    else:
+        prompts = [None] * len(pictures)
+    numbers: Counter[str] = Counter()
+    for path, text in zip(pictures, prompts, strict=True):
+        prompt, given = _carried(path) if text is None else (text, None)
+        number = numbers[prompt]
+        numbers[prompt] += 1
+        seed = _seed(given, number, path)
+        yield Result(prompt=prompt, seed=seed, name=path.stem, after=path)
+
+
+def _carried(path: Path) -> tuple[str, str | None]:
+    """Return the prompt and seed that a picture, or a text beside it, states."""
+    beside = path.with_suffix(".txt")
+    if beside.is_file():
+        return beside.read_text("utf-8-sig").strip(), None
+    with Image.open(path) as file:
+        texts = dict(getattr(file, "text", {}))
+    if "prompt" not in texts:
+        raise ValueError(
+            f"No prompt is known for the picture '{path}'; add prompts.txt with one "
+            f"line a picture, '{beside.name}', or a manifest.csv."
+        )
+    return texts["prompt"], texts.get("seed")
+
+
+def _file(path: Path) -> Path | None:
+    return path if path.is_file() else None
+
+
+def number(value: Any) -> float:
+    """Return a cell as a number; truth values count 1 and 0, anything else is NaN."""
+    words = {"true": 1.0, "false": 0.0, "right": 1.0, "wrong": 0.0}
+    if isinstance(value, str) and value.strip().lower() in words:
+        return words[value.strip().lower()]
+    try:
+        return math.nan if value is None or value == "" else float(value)
+    except (TypeError, ValueError):
+        return math.nan

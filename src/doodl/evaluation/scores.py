@@ -1,0 +1,215 @@
+"""Every score of every generation, before and after guidance."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+
+from doodl.evaluation.cost import calls_made
+from doodl.evaluation.folders import Method
+from doodl.evaluation.layouts import Result, number
+from doodl.evaluation.metrics import (
+    ClipFeatures,
+    batches,
+    clip_scores,
+    lpips,
+    movements,
+)
+from doodl.evaluation.statistics import Key
+from doodl.evaluation.verdicts import Describes, explain, make_judge
+from doodl.evaluation.whiteness import whiteness
+from doodl.generation import Generation
+from doodl.pretrained import Clip
+
+COLUMNS = (
+    *("method", "prompt", "seed", "category", "status"),
+    *("guide_before", "guide_after", "judge_before", "judge_after"),
+    *("right_before", "right_after", "wrong", "reason"),
+    *("clip_before", "clip_after", "moved", "psnr", "lpips"),
+    *("updates", "calls", "gradient_calls", "equivalents", "seconds"),
+    *("norm", "autocorrelation", "kurtosis", "low_frequencies"),
+)
+"""Columns of `evaluation.csv`."""
+Scores = dict[str, Any]
+"""One row of `evaluation.csv`."""
+
+
+@dataclass
+class Scored:
+    """A method with the scores of its generations.
+
+    Args:
+        method: the results.
+        rows: scores by generation, with the names of `COLUMNS`.
+    """
+
+    method: Method
+    rows: dict[Key, Scores]
+
+    @property
+    def name(self) -> str:
+        """The method's name."""
+        return self.method.name
+
+    def values(self, column: str) -> dict[Key, float]:
+        """Return the numbers of a column by generation, without missing ones."""
+        found = {key: number(row.get(column)) for key, row in self.rows.items()}
+        return {key: value for key, value in found.items() if not math.isnan(value)}
+
+    @property
+    def categories(self) -> dict[Key, str]:
+        """Category of each generation."""
+        return {key: row["category"] for key, row in self.rows.items()}
+
+
+@dataclass(frozen=True)
+class Scorers:
+    """The networks that score pictures again; None for those left out.
+
+    Args:
+        clip: a CLIP for `clip_before`, `clip_after` and `moved`.
+        judge: names attributes, for `right` and the reason of a wrong verdict. By
+            default the judge that results were made with.
+        lpips: name of LPIPS' network.
+    """
+
+    clip: Clip | None = None
+    judge: Describes | None = None
+    lpips: str | None = None
+
+
+def score(method: Method, scorers: Scorers) -> Scored:
+    """Return a method's scores.
+
+    Args:
+        method: its results.
+        scorers: networks that see the pictures.
+    """
+    keys = list(method.results)
+    rows = {key: _recorded(method, method.results[key]) for key in keys}
+    for key in keys:
+        path = method.results[key].latents
+        if path is not None:
+            found = load_file(path)
+            best = found.get("best", next(iter(found.values()), None))
+            rows[key] |= {} if best is None else whiteness(best)
+    scored = Scored(method, rows)
+    _judge(scored, scorers.judge or _own_judge(method))
+    if scorers.clip is not None:
+        _score_texts(scored, scorers.clip)
+    _measure_movement(scored, scorers)
+    return scored
+
+
+def _own_judge(method: Method) -> Describes | None:
+    judge = make_judge(method.settings.get("model", {}).get("verdict"))
+    if judge is not None:
+        judge.load()
+    return judge
+
+
+def _recorded(method: Method, result: Result) -> Scores:
+    """Return what the manifest says."""
+    row = result.row
+    calls = calls_made(method.settings, row)
+    found: Scores = {
+        "method": method.name,
+        "prompt": result.prompt,
+        "seed": result.seed,
+        "category": result.category,
+        "status": row.get("status", "finished"),
+        "updates": row.get("updates"),
+        "seconds": row.get("seconds"),
+        "reason": row.get("reason") if row.get("status") == "failed" else None,
+        "wrong": "failed" if row.get("status") == "failed" else None,
+    }
+    for ours, theirs in (("guide", "guide"), ("judge", "judge"), ("right", "verdict")):
+        found[f"{ours}_before"] = _cell(row.get(f"{theirs}_first"))
+        found[f"{ours}_after"] = _cell(row.get(f"{theirs}_best"))
+    for name in ("guide", "judge"):  # a foreign manifest has one column for each
+        if found[f"{name}_after"] is None:
+            found[f"{name}_after"] = _cell(row.get(name))
+    if calls is not None:
+        found |= {"calls": calls.plain, "gradient_calls": calls.gradient}
+        found["equivalents"] = calls.equivalents
+    return found
+
+
+def _cell(value: Any) -> float | None:
+    found = number(value)
+    return None if math.isnan(found) else found
+
+
+def _with(scored: Scored, *names: str) -> tuple[list[Key], list[list[Path]]]:
+    """Return the generations that have all of these pictures, and their files."""
+    results = scored.method.results
+    keys = [k for k in scored.rows if all(getattr(results[k], n) for n in names)]
+    return keys, [[getattr(results[k], name) for k in keys] for name in names]
+
+
+def _judge(scored: Scored, judge: Describes | None) -> None:
+    """Say of every picture whether it is right, and if not, why."""
+    if judge is None:
+        return
+    for place in ("before", "after"):
+        keys, (paths,) = _with(scored, place)
+        seen = [found for pixels in batches(paths) for found in judge.describe(pixels)]
+        for key, found in zip(keys, seen, strict=True):
+            row, asked = scored.rows[key], scored.method.results[key]
+            verdict = explain(found, judge.wanted(Generation(asked.prompt, asked.seed)))
+            recorded = row[f"right_{place}"]
+            if recorded is None and verdict.right is not None:
+                row[f"right_{place}"] = float(verdict.right)
+            if place == "after" and not row["wrong"] and verdict.right is not None:
+                row["wrong"] = " ".join(verdict.kinds) or None
+                row["reason"] = verdict.reason or None
+                if recorded is not None and bool(recorded) != verdict.right:
+                    # The job asked for more than the prompt says: a class, a picture.
+                    row["wrong"] = None if recorded else "target"
+                    row["reason"] = None if recorded else "not the target asked for"
+
+
+def _score_texts(scored: Scored, clip: Clip) -> None:
+    for place in ("before", "after"):
+        keys, (paths,) = _with(scored, place)
+        prompts = [scored.method.results[key].prompt for key in keys]
+        for key, value in zip(keys, clip_scores(paths, prompts, clip), strict=True):
+            scored.rows[key][f"clip_{place}"] = value
+
+
+def _measure_movement(scored: Scored, scorers: Scorers) -> None:
+    keys, (before, after) = _with(scored, "before", "after")
+    if not keys:
+        return
+    network = None if scorers.clip is None else ClipFeatures(scorers.clip)
+    found = movements(before, after, network)
+    if scorers.lpips is not None:
+        found["lpips"] = lpips(before, after, scorers.lpips)
+    for name, values in found.items():
+        for key, value in zip(keys, values, strict=True):
+            scored.rows[key][name] = value
+
+
+def to_csv(scored: Sequence[Scored]) -> str:
+    """Return `evaluation.csv`: one row for each method and generation."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for method in scored:
+        writer.writerows(_plain(row) for row in method.rows.values())
+    return text.getvalue()
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the cells of `COLUMNS`, numbers with six digits."""
+    return {
+        name: f"{row[name]:.6g}" if isinstance(row.get(name), float) else row.get(name)
+        for name in COLUMNS
+    }

@@ -1,0 +1,221 @@
+"""Means and paired differences with intervals, where seeds are clustered in prompts.
+
+Seeds of one prompt resemble each other. Every interval therefore comes from a bootstrap
+that draws whole prompts, with all of their seeds, and every test counts prompts.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+RESAMPLES = 9999
+"""Bootstrap samples of an interval."""
+LEVEL = 0.95
+"""Confidence level of every interval."""
+Key = tuple[str, Hashable]
+"""A generation: its prompt, and what tells the prompt's generations apart."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its confidence interval.
+
+    Args:
+        mean: mean of all values; NaN without any.
+        low: lower limit; NaN for fewer than two prompts.
+        high: upper limit; likewise.
+        count: number of values.
+        prompts: number of prompts that they belong to.
+    """
+
+    mean: float
+    low: float
+    high: float
+    count: int
+    prompts: int
+
+    @property
+    def known(self) -> bool:
+        """Whether there are limits."""
+        return not math.isnan(self.low)
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether all of the interval is above zero, or all below."""
+        return self.known and (self.low > 0 or self.high < 0)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Paired differences of two methods on the same generations.
+
+    Args:
+        difference: first method minus second one.
+        wins: generations where the first is higher.
+        ties: generations where both are equal.
+        losses: generations where the first is lower.
+        p: two-sided exact sign test over prompts: each counts once, by the sign of its
+            mean difference. NaN where no prompt has a sign.
+    """
+
+    difference: Interval
+    wins: int
+    ties: int
+    losses: int
+    p: float
+
+
+def clustered_mean(values: Mapping[Key, float], *, seed: int = 0) -> Interval:
+    """Return the mean of values with its interval, from a bootstrap over prompts.
+
+    Every draw takes prompts with replacement and computes the mean of all their values;
+    the limits are bias-corrected and accelerated (BCa).
+
+    Args:
+        values: one a generation; NaN counts as missing.
+        seed: of the bootstrap's draws.
+    """
+    groups: dict[str, list[float]] = defaultdict(list)
+    for (prompt, _), value in values.items():
+        if not math.isnan(value):
+            groups[prompt].append(value)
+    sums = np.array([math.fsum(group) for group in groups.values()])
+    counts = np.array([len(group) for group in groups.values()], dtype=float)
+    if not len(groups):
+        return Interval(math.nan, math.nan, math.nan, 0, 0)
+    mean = _ratio(sums, counts)
+    low, high = (
+        _limits(sums, counts, mean, seed) if len(groups) > 1 else (math.nan,) * 2
+    )
+    return Interval(float(mean), low, high, int(counts.sum()), len(groups))
+
+
+def _ratio(sums: Any, counts: Any, axis: int = -1) -> Any:
+    return sums.sum(axis) / counts.sum(axis)
+
+
+def _limits(sums: Any, counts: Any, mean: Any, seed: int) -> tuple[float, float]:
+    if np.ptp(sums / counts) == 0:  # every draw has the same mean
+        return float(mean), float(mean)
+    options: dict[str, Any] = {
+        "paired": True,
+        "vectorized": True,
+        "n_resamples": RESAMPLES,
+        "confidence_level": LEVEL,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a degenerate BCa is handled below
+        for method in ("BCa", "percentile"):
+            random = np.random.default_rng(seed)
+            found = stats.bootstrap(
+                (sums, counts), _ratio, method=method, random_state=random, **options
+            ).confidence_interval
+            if math.isfinite(found.low) and math.isfinite(found.high):
+                break
+    return float(found.low), float(found.high)
+
+
+def compare(first: Mapping[Key, float], second: Mapping[Key, float]) -> Comparison:
+    """Return the paired comparison of two methods on the generations that both have.
+
+    Args:
+        first: scores of one method by generation; NaN counts as missing.
+        second: scores of the other method.
+    """
+    differences = {
+        key: value - second[key]
+        for key, value in first.items()
+        if key in second and not math.isnan(value - second[key])
+    }
+    signs = Counter(_sign(value) for value in differences.values())
+    return Comparison(
+        difference=clustered_mean(differences),
+        wins=signs[1],
+        ties=signs[0],
+        losses=signs[-1],
+        p=sign_test(differences),
+    )
+
+
+def sign_test(differences: Mapping[Key, float]) -> float:
+    """Return the two-sided p of the exact sign test over prompts.
+
+    A prompt counts once, by the sign of the sum of its differences, because the seeds
+    of one prompt are not independent; prompts without a sign are left out.
+    """
+    sums: dict[str, float] = defaultdict(float)
+    for (prompt, _), value in differences.items():
+        sums[prompt] += value
+    signs = Counter(_sign(value) for value in sums.values())
+    decided = signs[1] + signs[-1]
+    return float(stats.binomtest(signs[1], decided).pvalue) if decided else math.nan
+
+
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)
+
+
+def any_success(verdicts: Mapping[Key, float]) -> tuple[int, int]:
+    """Return the number of prompts with a success at any seed, and of all prompts."""
+    found: dict[str, bool] = {}
+    for (prompt, _), value in verdicts.items():
+        if not math.isnan(value):
+            found[prompt] = found.get(prompt, False) or value > 0.5
+    return sum(found.values()), len(found)
+
+
+def by_category(
+    values: Mapping[Key, float], categories: Mapping[Key, str]
+) -> dict[str, Interval]:
+    """Return the mean of every category's generations, sorted by name."""
+    names = sorted({categories[key] for key in values if categories.get(key)})
+    return {
+        name: clustered_mean({k: v for k, v in values.items() if categories[k] == name})
+        for name in names
+    }
+
+
+def prompts_needed(
+    differences: Mapping[Key, float], half_width: float, *, seeds: int
+) -> int:
+    """Return how many prompts an interval of +- `half_width` needs, from a pilot.
+
+    The variance of a mean difference is (b + w / seeds) / prompts, with the variance b
+    between prompts and w between seeds of one prompt, both estimated from the pilot.
+
+    Args:
+        differences: of the pilot's generations, two seeds a prompt or more.
+        half_width: of the 95% interval that is wanted.
+        seeds: number of seeds of each prompt.
+
+    Raises:
+        ValueError: the pilot has fewer than two prompts, or a prompt with one seed.
+    """
+    groups: dict[str, list[float]] = defaultdict(list)
+    for (prompt, _), value in differences.items():
+        groups[prompt].append(value)
+    if len(groups) < 2 or min(map(len, groups.values())) < 2:
+        raise ValueError(
+            "Expected a pilot of at least 2 prompts with 2 seeds each, received "
+            f"{len(groups)} prompts with {sorted(map(len, groups.values()))} seeds."
+        )
+    within = float(np.mean([np.var(group, ddof=1) for group in groups.values()]))
+    size = float(stats.hmean([len(group) for group in groups.values()]))
+    means = [float(np.mean(group)) for group in groups.values()]
+    between = max(0.0, float(np.var(means, ddof=1)) - within / size)
+    z = float(stats.norm.ppf(0.5 + LEVEL / 2))
+    return max(2, math.ceil((between + within / seeds) * (z / half_width) ** 2))
+
+
+def majority(answers: Sequence[str]) -> str | None:
+    """Return the answer that more than half of the raters gave, or None."""
+    counts = Counter(answers).most_common(1)
+    return counts[0][0] if counts and 2 * counts[0][1] > len(answers) else None

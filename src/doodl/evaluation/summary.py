@@ -1,0 +1,113 @@
+"""The comparison of methods on all that was scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from doodl.evaluation.scores import Scored
+from doodl.evaluation.statistics import (
+    Comparison,
+    Interval,
+    compare,
+)
+
+METRICS = {
+    "guide_after": ("guide", 1),
+    "judge_after": ("judge", 1),
+    "right_after": ("right", 100),
+    "clip_after": ("CLIP score", 1),
+    "moved": ("moved", 1),
+    "psnr": ("PSNR", 1),
+    "equivalents": ("calls", 1),
+}
+"""Columns that methods are compared on: titles, and factors that they print with."""
+FEW = 10
+"""Prompts below which intervals are said to be too narrow."""
+PAIRED = ("judge_after", "right_after", "clip_after", "guide_after")
+"""Columns with paired differences."""
+
+
+@dataclass
+class Evaluation:
+    """Everything that `evaluation.md` and the report say.
+
+    Args:
+        methods: with their scores.
+        notes: sentences on what is incomplete or cannot be compared.
+        incomparable: columns that methods measure differently.
+        distances: FID and KID by method.
+        ratings: lines on what people preferred.
+    """
+
+    methods: list[Scored]
+    notes: list[str] = field(default_factory=list)
+    incomparable: set[str] = field(default_factory=set)
+    distances: dict[str, dict[str, float]] = field(default_factory=dict)
+    ratings: list[str] = field(default_factory=list)
+
+    @property
+    def headline(self) -> str:
+        """The column that decides: the judge's, or the first one that there is."""
+        for column in PAIRED:
+            if column not in self.incomparable and self.has(column):
+                return column
+        return PAIRED[0]
+
+    def has(self, column: str) -> bool:
+        """Whether any method has values in a column."""
+        return any(method.values(column) for method in self.methods)
+
+    def pairs(self, column: str) -> list[tuple[Scored, Scored, Comparison]]:
+        """Return the comparison of all pairs of methods on a column."""
+        if column in self.incomparable:
+            return []
+        found = [
+            (a, b, compare(a.values(column), b.values(column)))
+            for a, b in combinations(self.methods, 2)
+        ]
+        return [pair for pair in found if pair[2].difference.count]
+
+
+def evaluate(methods: Sequence[Scored]) -> Evaluation:
+    """Return the evaluation of scored methods, with notes on what limits it."""
+    found = Evaluation(list(methods), [n for m in methods for n in m.method.notes])
+    for part in ("guide", "judge"):
+        known = [m for m in methods if m.values(f"{part}_after")]
+        used = [str(m.method.settings.get("model", {}).get(part)) for m in known]
+        if len(set(used)) > 1:
+            found.incomparable.add(f"{part}_after")
+            names = " and ".join(m.name for m in known)
+            found.notes.append(
+                f"{names} have different {part}s, so their {part} scores are not "
+                "compared."
+            )
+    prompts = {prompt for m in methods for prompt, _ in m.rows}
+    if len(prompts) < 2:
+        found.notes.append(
+            "All generations have one prompt: intervals need two or more, and are left "
+            "out."
+        )
+    elif len(prompts) < FEW:
+        found.notes.append(
+            f"{len(prompts)} prompts are few: a bootstrap of fewer than {FEW} makes "
+            "intervals too narrow."
+        )
+    selectors = {
+        str(result.row["selector"])
+        for m in methods
+        for result in m.method.results.values()
+        if result.row.get("selector")
+    }
+    if len(selectors) > 1:
+        found.notes.append(
+            "Some methods report the picture that the guide prefers, others the last."
+        )
+    return found
+
+
+def gain(method: Scored, part: str) -> Interval:
+    """Return the mean change of a score from before to after."""
+    after, before = method.values(f"{part}_after"), method.values(f"{part}_before")
+    return compare(after, before).difference

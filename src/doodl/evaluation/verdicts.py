@@ -1,0 +1,147 @@
+"""Why a picture is not what was asked for: the attributes that a judge finds wrong."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from doodl.generation import Generation
+
+Reading = Mapping[str, set[str]]
+"""The classes that are allowed for each attribute."""
+KINDS = {
+    "layout": "relation",
+    "background": "background",
+    "size": "size",
+    "kind": "object",
+    "colour": "colour",
+    "pattern": "pattern",
+}
+"""What a reason is called, by the last word of the attribute's name."""
+
+
+class Describes(Protocol):
+    """A judge that names attributes, as `doodl.shapes.judge.AttributeJudge`."""
+
+    def load(self, device: Any = "cpu") -> None:
+        """Load its networks."""
+
+    def describe(self, pixels: Tensor) -> list[dict[str, str]]:
+        """Return the class of each attribute, one dict a picture."""
+
+    def wanted(self, generation: Generation) -> Sequence[Reading] | None:
+        """Return what a prompt allows; one reading is enough. None if unknown."""
+
+
+LAYOUTS = {
+    "one": "one object",
+    "vertical": "one above the other",
+    "horizontal": "side by side",
+    "other": "another number of objects",
+}
+"""Layouts of the attribute judge, in words."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge finds.
+
+    Args:
+        right: whether the picture is what was asked for; None if unknown.
+        kinds: what is wrong, in words of `KINDS`, for filters and counts.
+        reason: the same with the classes seen and wanted, for readers.
+    """
+
+    right: bool | None
+    kinds: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def explain(seen: Mapping[str, str], wanted: Sequence[Reading] | None) -> Verdict:
+    """Return a verdict with its reason, by the reading that comes closest.
+
+    Args:
+        seen: the class of each attribute.
+        wanted: readings of the prompt, or None if it is not understood.
+    """
+    if not wanted:
+        return Verdict(None)
+    faults = [wrong_in(seen, reading) for reading in wanted]
+    best = min(range(len(wanted)), key=lambda i: len(faults[i]))
+    reading, wrong = wanted[best], faults[best]
+    if not wrong:
+        return Verdict(True)
+    if "layout" in wrong and _number(seen["layout"]) != _number(*reading["layout"]):
+        # With another number of objects, the rest of the description means nothing.
+        found, asked = seen["layout"], _words(reading["layout"])
+        return Verdict(False, ("count",), f"{LAYOUTS.get(found, found)}, not {asked}")
+    if not wrong_in(exchanged(seen), reading):
+        return Verdict(False, ("relation",), "the two objects are exchanged")
+    parts = [_fault(name, seen[name], reading[name]) for name in wrong]
+    return Verdict(False, tuple(dict.fromkeys(map(_kind, wrong))), "; ".join(parts))
+
+
+def wrong_in(seen: Mapping[str, str], reading: Reading) -> list[str]:
+    """Return the names of attributes that a reading does not allow."""
+    return [name for name, allowed in reading.items() if seen[name] not in allowed]
+
+
+def exchanged(seen: Mapping[str, str]) -> dict[str, str]:
+    """Return a description with its first object second."""
+    other = {"first": "second", "second": "first"}
+    halves = {name: name.partition("_") for name in seen}
+    return {
+        f"{other.get(head, head)}{link}{tail}": seen[name]
+        for name, (head, link, tail) in halves.items()
+    }
+
+
+def _number(*layouts: str) -> int:
+    """Return the number of objects of a layout, 0 for a crowd."""
+    return {"one": 1, "other": 0}.get(layouts[0], 2)
+
+
+def _fault(name: str, found: str, asked: set[str]) -> str:
+    words = name.replace("first_", "first object's ").replace("second_", "second's ")
+    return f"{words} is {LAYOUTS.get(found, found)}, not {_words(asked)}"
+
+
+def _kind(name: str) -> str:
+    return KINDS.get(name.rpartition("_")[2], name)
+
+
+def _words(classes: set[str]) -> str:
+    return " or ".join(sorted(LAYOUTS.get(name, name) for name in classes))
+
+
+def make_judge(description: Any) -> Describes | None:
+    """Return the judge that results were made with, if it names attributes.
+
+    Only classes of this package are constructed, because a folder of results may come
+    from anywhere.
+
+    Args:
+        description: `{"class_path": ..., "init_args": {...}}` of the settings, or a
+            class path that the user gave.
+    """
+    if isinstance(description, str):
+        description = {"class_path": description}
+        trusted = True
+    else:
+        trusted = False
+    if not isinstance(description, Mapping):
+        return None
+    module, _, name = str(description.get("class_path")).rpartition(".")
+    if not trusted and module.partition(".")[0] != "doodl":
+        return None
+    try:
+        judge = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"There is no judge '{module}.{name}': {error}.") from error
+    if not hasattr(judge, "describe") or not hasattr(judge, "wanted"):
+        return None
+    return judge(**description.get("init_args", {}))

@@ -1,0 +1,203 @@
+"""`doodl test`: what it writes, and what it refuses with one sentence."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+from doodl.evaluation.scores import COLUMNS
+from doodl.images import save
+
+
+def rows(folder):
+    with (folder / "evaluation.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_two_methods_are_scored_and_compared(results, run, tmp_path):
+    prompts = [f"prompt {i}" for i in range(12)]
+    first = results("doodl", prompts, gains=(0.3, 0.1))
+    second = results("one_step", prompts, gains=(0.1, -0.1), settings=results.one_step)
+    printed = run("test", "--results", first, second, "--output", tmp_path / "out")
+    text = (tmp_path / "out" / "evaluation.md").read_text()
+    assert text in printed
+    assert "doodl is ahead of one_step: judge of doodl − one_step is +0.200" in text
+    assert "| doodl − one_step | +0.200 | 24 / 0 / 0 | p = 0.00049 |" in text
+    assert "12 of 12" in text
+    found = rows(tmp_path / "out")
+    assert list(found[0]) == list(COLUMNS)
+    assert [row["method"] for row in found] == ["doodl"] * 24 + ["one_step"] * 24
+    one = found[0]
+    assert (one["guide_before"], one["judge_after"], one["right_after"]) == (
+        *("0.2", "0.8", "1"),
+    )
+    # 4 steps of two latents: 3 updates with gradient and a last look; 4 + 4 of DDIM.
+    assert (one["calls"], one["gradient_calls"]) == ("8", "24")
+    assert (found[24]["calls"], found[24]["gradient_calls"]) == ("4", "4")
+    assert 2 < float(one["kurtosis"]) < 4
+    assert 4 < float(one["psnr"]) < 12
+
+
+def test_the_same_command_writes_the_same_files(results, run, tmp_path):
+    folder = results()
+    for name in ("one", "two"):
+        run("test", "--results", folder, "--output", tmp_path / name)
+    for name in ("evaluation.csv", "evaluation.md"):
+        first = (tmp_path / "one" / name).read_bytes()
+        assert first == (tmp_path / "two" / name).read_bytes()
+
+
+def test_categories_have_a_table(results, run, tmp_path):
+    path = tmp_path / "categories.csv"
+    path.write_text("prompt,category\na red circle,one\na blue star,two\n")
+    folder = results(gains=(0.1, 0.1, -0.1, 0.1))
+    printed = run("test", "--results", folder, "--categories", path)
+    assert "| one | 100.0 |" in printed
+    assert "| two | 50.0 |" in printed
+
+
+def test_the_clip_and_the_judge_of_the_shapes_world(results, run, shapes, tmp_path):
+    verdict = {"class_path": "doodl.shapes.judge.AttributeJudge", "init_args": {}}
+    model = results.settings["model"] | {"pretrained": "shapes", "verdict": verdict}
+    folder = results(settings={"command": "fit", "model": model}, side=32, gains=(-1,))
+    run("test", "--results", folder, "--output", tmp_path / "out")
+    for row in rows(tmp_path / "out"):
+        assert 0 <= float(row["clip_after"]) <= 100
+        assert 0 <= float(row["moved"]) <= 2
+        assert row["wrong"]
+        assert row["reason"]
+
+
+def test_pictures_made_elsewhere_are_compared_with_ours(results, run, tmp_path):
+    ours = results()
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    lines = ["prompt,seed,picture,judge"]
+    for number, (prompt, seed) in enumerate(
+        (p, s) for p in ("a red circle", "a blue star") for s in (0, 1)
+    ):
+        save(torch.rand(3, 8, 8), theirs / f"{number}.png")
+        lines.append(f"{prompt},{seed},{number}.png,0.4")
+    (theirs / "manifest.csv").write_text("\n".join(lines))
+    printed = run("test", "--results", ours, theirs, "--output", tmp_path / "out")
+    assert "different judges" in printed
+    assert "| theirs |" in printed
+
+
+def test_fid_needs_more_pictures_than_features(results, refused, shapes, tmp_path):
+    folder = results(side=32)
+    for number in range(3):
+        save(torch.rand(3, 32, 32), tmp_path / "real" / f"{number}.png")
+    options = ["--references", tmp_path / "real", "--features", "shapes/judge"]
+    message = refused("test", "--results", folder, *options)
+    assert "128 features needs at least 129 pictures" in message
+    assert "3 real and 4 made" in message
+
+
+def test_weights_are_never_downloaded(results, refused, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    folder = results()
+    assert "not there" in refused("test", "--results", folder, "--lpips", "alex")
+    assert "alex, vgg" in refused("test", "--results", folder, "--lpips", "resnet")
+    save(torch.rand(3, 8, 8), tmp_path / "real" / "one.png")
+    options = ["--references", tmp_path / "real"]
+    assert "not there" in refused("test", "--results", folder, *options)
+
+
+# What is unfinished is scored and said ------------------------------------------------
+
+
+def test_a_half_finished_folder_is_scored_as_far_as_it_is(results, run):
+    folder = results()
+    (folder / ".state").mkdir()
+    (folder / ".state" / "x.pt").write_bytes(b"")
+    (folder / "manifest.csv").unlink()
+    printed = run("test", "--results", folder)
+    assert "1 batches are begun, 4 generations are finished and scored" in printed
+
+
+def test_missing_pictures_are_said(results, run):
+    folder = results()
+    next(folder.glob("*/best.png")).unlink()
+    assert "lacks the pictures of 1 of 4 rows" in run("test", "--results", folder)
+
+
+def test_one_prompt_has_no_interval_and_it_is_said(results, run):
+    printed = run("test", "--results", results(prompts=("a red circle",)))
+    assert "intervals need two or more" in printed
+    assert "[" not in printed.partition("## Methods")[2].partition("##")[0]
+
+
+def test_a_failed_generation_is_a_reason(results, run, tmp_path):
+    folder = results(status="failed", reason="out of memory")
+    run("test", "--results", folder, "--output", tmp_path)
+    found = rows(tmp_path)[0]
+    assert (found["wrong"], found["reason"]) == ("failed", "out of memory")
+
+
+# What is refused ----------------------------------------------------------------------
+
+
+def test_no_results_are_refused(refused, tmp_path):
+    assert "Expected --results" in refused("test")
+    assert "There is no results folder" in refused("test", "--results", tmp_path / "no")
+    (tmp_path / "empty").mkdir()
+    message = refused("test", "--results", tmp_path / "empty")
+    assert "no finished generation" in message
+    assert "unrecognized" in refused("test", "--reslts", "a")
+
+
+def test_a_folder_of_another_job_is_refused(refused, tmp_path):
+    (tmp_path / "settings.json").write_text('{"learning_rate": 1}')
+    assert "lacks the settings of a model" in refused("test", "--results", tmp_path)
+    (tmp_path / "settings.json").write_text("{")
+    assert "Could not read" in refused("test", "--results", tmp_path)
+
+
+def test_a_manifest_without_prompts_is_refused(refused, tmp_path):
+    (tmp_path / "manifest.csv").write_text("name,file\na,b.png\n")
+    message = refused("test", "--results", tmp_path)
+    assert "Expected the columns prompt" in message
+    assert "found file, name" in message
+
+
+def test_pictures_of_two_sizes_are_refused(results, refused):
+    folder = results()
+    save(torch.rand(3, 8, 9), next(folder.glob("*/best.png")))
+    message = refused("test", "--results", folder)
+    assert "pictures of one size" in message
+    assert "9 x 8" in message
+
+
+def test_folders_without_a_common_generation_are_refused(results, refused):
+    one, other = results("one", ("a",)), results("other", ("b",))
+    message = refused("test", "--results", one, other)
+    assert "no generation in common" in message
+    assert "twice" in refused("test", "--results", one, one)
+
+
+def test_a_picture_without_a_prompt_is_refused(refused, tmp_path):
+    save(torch.rand(3, 8, 8), tmp_path / "one.png")
+    assert "No prompt is known" in refused("test", "--results", tmp_path)
+    (tmp_path / "prompts.txt").write_text("a\nb\n")
+    assert "2 lines and 1 pictures" in refused("test", "--results", tmp_path)
+
+
+def test_a_ratings_file_of_another_sheet_is_refused(results, run, refused, tmp_path):
+    one, other = results("one"), results("other")
+    run("report", one, other)
+    key = one / "report" / "sheet_key.json"
+    answers = tmp_path / "answers.json"
+    answers.write_text(json.dumps({"sheet": "of another", "answers": {}}))
+    options = ("test", "--ratings", answers)
+    assert "--sheet" in refused(*options)
+    assert "another rating sheet" in refused(*options, "--sheet", key)
+    assert "another rating sheet" in refused(*options, "--results", one, other)
+    answers.write_text("[]")
+    assert "Expected sheet and answers" in refused(*options, "--sheet", key)
+
+
+@pytest.mark.parametrize("name", ["no.such.Judge", "doodl.guides.Symmetry"])
+def test_a_judge_has_to_exist_and_to_name_attributes(results, refused, name):
+    assert name in refused("test", "--results", results(), "--verdict", name)

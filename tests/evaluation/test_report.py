@@ -1,0 +1,268 @@
+"""The report in a browser: it slides, filters and sorts, and prompts do nothing."""
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from doodl.evaluation.folders import read_method
+from doodl.evaluation.report import command
+
+HIT = "document.title='hit'"
+EVIL = f'<img src=x onerror="{HIT}"></script><script>{HIT}</script> {{{{ 7*7 }}}} \'&"'
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A headless Chromium with a profile of its own."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("Chromium and its driver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    profile = tmp_path_factory.mktemp("profile")
+    for flag in (
+        *("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run"),
+        *("disable-background-networking", "disable-component-update"),
+        *("disable-sync", f"user-data-dir={profile}", "window-size=1280,1000"),
+    ):
+        options.add_argument(f"--{flag}")
+    options.set_capability(
+        "goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"}
+    )
+    service = webdriver.ChromeService(executable_path=driver)
+    with webdriver.Chrome(options=options, service=service) as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser, results, run, tmp_path):
+    """Opens the report of two methods; checks its log when the test has ended."""
+
+    def open_(prompts=("a red circle", "a blue star"), **settings):
+        first = results("doodl", prompts, gains=(0.3, -0.2, 0.1, 0.0), **settings)
+        second = results("one_step", prompts, settings=results.one_step, **settings)
+        run("report", first, second, "--output", tmp_path / "report")
+        browser.get_log("browser"), browser.get_log("performance")
+        browser.get((tmp_path / "report" / "index.html").as_uri())
+        return browser
+
+    yield open_
+    assert browser.get_log("browser") == []
+    asked = [
+        json.loads(line["message"])["message"]
+        for line in browser.get_log("performance")
+    ]
+    urls = [
+        message["params"]["request"]["url"]
+        for message in asked
+        if message["method"] == "Network.requestWillBeSent"
+    ]
+    assert urls
+    assert all(url.startswith(("file://", "data:")) for url in urls)
+
+
+def find(browser, selector):
+    return browser.find_elements("css selector", selector)
+
+
+def put(browser, selector, value):
+    """Set a field as a hand does: its value, and the event."""
+    script = (
+        "const field = document.querySelector(arguments[0]);"
+        "field.value = arguments[1];"
+        "field.dispatchEvent(new Event('input', {bubbles: true}));"
+    )
+    browser.execute_script(script, selector, str(value))
+
+
+def gains(browser):
+    cards = find(browser, "#grid .card")
+    lines = [find(card, ".numbers")[0].text for card in cards]
+    return [float(line.rsplit(" ", 1)[1]) for line in lines]
+
+
+def test_the_slider_moves_by_keyboard_and_shows_more_or_less(page):
+    browser = page()
+    slider = find(browser, ".pair input")[0]
+    box = find(browser, ".pair")[0]
+
+    def cut():
+        return browser.execute_script(
+            "return getComputedStyle(arguments[0].querySelector('.after')).clipPath",
+            box,
+        )
+
+    assert "50%" in cut()
+    slider.send_keys("\ue014")  # right arrow
+    assert "51%" in cut()
+    put(browser, "#all", 0)
+    assert "0%" in cut() or "0px" in cut()
+    assert slider.get_attribute("value") == "0"
+
+
+def test_pictures_are_there(page):
+    browser = page()
+    loaded = "return [...document.images].filter(i => i.naturalWidth === 8).length"
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, 10).until(lambda b: b.execute_script(loaded) == 16)
+
+
+def test_the_worst_comes_first_and_sorting_sorts(page):
+    browser = page()
+    assert gains(browser) == [-0.2, 0.0, 0.1, 0.3]
+    put(browser, "#sort", "best")
+    assert gains(browser) == [0.3, 0.1, 0.0, -0.2]
+    put(browser, "#sort", "prompt")
+    prompts = [node.text for node in find(browser, "#grid h3")]
+    assert prompts == ["a blue star"] * 2 + ["a red circle"] * 2
+
+
+def test_filters_filter(page):
+    browser = page()
+    put(browser, "#text", "CIRCLE red")
+    assert [node.text for node in find(browser, "#grid h3")] == ["a red circle"] * 2
+    assert find(browser, "#count")[0].text == "2 of 4"
+    put(browser, "#verdict", "fixed")
+    assert gains(browser) == [0.3]
+    put(browser, "#text", "no such words")
+    assert find(browser, "#grid .card") == []
+    assert find(browser, "#more")[0].text == "No picture fits."
+
+
+def test_the_method_decides_what_is_sorted_and_filtered(page):
+    browser = page()
+    put(browser, "#verdict", "wrong")
+    assert len(find(browser, "#grid .card")) == 2
+    put(browser, "#method", "1")
+    assert find(browser, "#grid .card") == []
+
+
+def test_a_closer_look_has_the_command_and_goes_on_by_keyboard(page):
+    browser = page()
+    find(browser, "#grid .card")[0].send_keys("\ue007")  # enter
+    assert find(browser, "#view")[0].get_attribute("open") is not None
+    first = find(browser, "#view-title")[0].text, find(browser, "#view-seed")[0].text
+    assert "doodl fit --data.prompts" in find(browser, "#view code")[0].text
+    browser.switch_to.active_element.send_keys("\ue014")
+    second = find(browser, "#view-title")[0].text, find(browser, "#view-seed")[0].text
+    assert first != second
+    browser.switch_to.active_element.send_keys("\ue00c")  # escape
+    assert find(browser, "#view")[0].get_attribute("open") is None
+
+
+def test_a_prompt_with_markup_is_text(page):
+    browser = page((EVIL, "a blue star"))
+    assert browser.title == "Report"
+    shown = {node.get_attribute("textContent") for node in find(browser, "#grid h3")}
+    assert EVIL in shown
+    assert find(browser, "img[src='x']") == []
+    find(browser, "#grid .card")[0].send_keys("\ue007")
+    assert browser.title == "Report"
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_is_wider_than_the_screen(page, width):
+    browser = page(("a very long prompt " * 20, "unbroken" * 40))
+    browser.set_window_size(width, 900)
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    page_width = "return document.documentElement.scrollWidth"
+    assert browser.execute_script(page_width) <= width
+    find(browser, "#grid .open")[0].click()
+    assert browser.execute_script(page_width) <= width
+    dialog = "return document.querySelector('dialog').scrollWidth"
+    assert browser.execute_script(dialog) <= width
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_two_thousand_generations_open_in_two_seconds_of_script(page):
+    browser = page([f"prompt number {i}" for i in range(2)], seeds=[0])
+    text = find(browser, "#data")[0].get_attribute("textContent")
+    data = json.loads(text)
+    data["entries"] = [
+        entry | {"seed": str(number)}
+        for number in range(1000)
+        for entry in data["entries"]
+    ]
+    path = Path(browser.current_url.removeprefix("file://"))
+    many = json.dumps(data).replace("<", "\\u003c")
+    pattern = re.compile(r'(<script type="application/json" id="data">).*?(</script>)')
+    path.write_text(
+        pattern.sub(lambda m: m[1] + many + m[2], path.read_text(), count=1)
+    )
+    browser.execute_cdp_cmd("Performance.enable", {})
+    browser.refresh()
+    assert find(browser, "#count")[0].text == "2000 of 2000"
+    metrics = browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    seconds = {metric["name"]: metric["value"] for metric in metrics}
+    assert seconds["ScriptDuration"] < 2
+    assert len(find(browser, "#grid .card")) < 500  # the others as one scrolls
+    browser.execute_cdp_cmd("Performance.disable", {})
+
+
+def test_answers_of_the_rating_sheet_are_counted(page, run, tmp_path):
+    browser = page()
+    browser.get((tmp_path / "report" / "sheet.html").as_uri())
+    source = browser.page_source
+    assert "one_step" not in source
+    assert "doodl" not in source
+    body = find(browser, "body")[0]
+    for key in ("\ue012", "\ue014", " ", "\ue012"):
+        body.send_keys(key)
+    href = find(browser, "#export")[0].get_attribute("href")
+    content = browser.execute_script(
+        "return decodeURIComponent(arguments[0].split(',').slice(1).join(','))", href
+    )
+    assert sorted(json.loads(content)["answers"].values()) == [
+        *("left", "left"),
+        *("right", "same"),
+    ]
+    (tmp_path / "answers.json").write_text(content)
+    key = tmp_path / "report" / "sheet_key.json"
+    printed = run("test", "--ratings", tmp_path / "answers.json", "--sheet", key)
+    counts = re.search(r"(\d) / (\d) / (\d)", printed).groups()
+    assert sum(map(int, counts)) == 4
+    assert counts[1] == "1"
+
+
+# Without a browser ------------------------------------------------------------------
+
+
+def test_a_prompt_cannot_leave_its_place_in_the_page(results, run, tmp_path):
+    run("report", results(prompts=(EVIL,)), "--output", tmp_path / "report")
+    html = (tmp_path / "report" / "index.html").read_text()
+    assert html.count("<script") == html.count("</script>") == 2
+    assert "<img" not in html
+    assert html.count("7*7") == html.count("{{ 7*7 }}") > 0
+
+
+def test_one_method_has_a_page_without_a_rating_sheet(results, run, tmp_path):
+    folder = results()
+    assert "index.html" in run("report", folder)
+    assert not (folder / "report" / "sheet.html").exists()
+    assert (folder / "report" / "index.html").read_text().count("<svg") == 2
+
+
+def test_large_pictures_have_thumbnails(results, run, tmp_path):
+    run("report", results(side=400, seeds=(0,)), "--output", tmp_path / "report")
+    names = {path.name for path in (tmp_path / "report" / "pictures").iterdir()}
+    assert len(names) == 4
+    assert sum(name.endswith("-s.webp") for name in names) == 2
+
+
+def test_the_command_survives_a_shell(results):
+    prompt = "a 'red' circle; rm -rf $HOME"
+    method = read_method(results(prompts=(prompt,), seeds=(3,)), "m", {})
+    (method.folder / "config.yaml").write_text("")
+    words = shlex.split(command(method, next(iter(method.results.values()))))
+    assert words[:2] == ["doodl", "fit"]
+    assert json.loads(words[words.index("--data.prompts") + 1]) == [prompt]
+    assert words[words.index("--data.seeds") + 1] == "[3]"

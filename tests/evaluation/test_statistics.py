@@ -1,0 +1,137 @@
+"""Intervals and tests are those of scipy, and cover what they claim to cover."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from doodl.evaluation.statistics import (
+    Interval,
+    any_success,
+    by_category,
+    clustered_mean,
+    compare,
+    majority,
+    prompts_needed,
+    sign_test,
+)
+
+
+def keyed(rows):
+    """Values by generation of one list of seeds a prompt."""
+    return {(f"p{i}", j): float(v) for i, r in enumerate(rows) for j, v in enumerate(r)}
+
+
+def test_with_one_seed_a_prompt_it_is_scipys_bootstrap_of_the_mean():
+    values = np.random.default_rng(1).exponential(size=30)
+    found = clustered_mean(keyed(values[:, None]))
+    theirs = stats.bootstrap((values,), np.mean, random_state=np.random.default_rng(0))
+    limits = theirs.confidence_interval
+    assert found.mean == pytest.approx(values.mean())
+    assert (found.low, found.high) == pytest.approx((limits.low, limits.high), rel=0.02)
+
+
+def test_equal_seeds_widen_nothing_and_narrow_nothing():
+    values = np.random.default_rng(2).normal(size=(20, 1))
+    once = clustered_mean(keyed(values))
+    often = clustered_mean(keyed(np.repeat(values, 50, axis=1)))
+    assert (often.low, often.high) == pytest.approx((once.low, once.high))
+    assert (often.count, often.prompts) == (1000, 20)
+
+
+def test_the_interval_of_many_prompts_is_that_of_the_normal_distribution():
+    values = np.random.default_rng(3).normal(size=(400, 1))
+    found = clustered_mean(keyed(values))
+    error = values.std(ddof=1) / 20
+    expected = values.mean() + 1.96 * error * np.array([-1, 1])
+    assert (found.low, found.high) == pytest.approx(expected, abs=0.1 * error)
+
+
+def test_clustered_intervals_cover_the_mean_and_unclustered_ones_do_not(monkeypatch):
+    monkeypatch.setattr("doodl.evaluation.statistics.RESAMPLES", 599)
+    random = np.random.default_rng(4)
+    covered = {"clustered": 0, "not": 0}
+    for _ in range(200):
+        rows = random.normal(size=(24, 1)) + 0.5 * random.normal(size=(24, 4))
+        flat = rows.reshape(-1, 1)
+        for name, data in (("clustered", rows), ("not", flat)):
+            found = clustered_mean(keyed(data))
+            covered[name] += found.low <= 0 <= found.high
+    assert 0.90 <= covered["clustered"] / 200 <= 0.98
+    assert covered["not"] / 200 < 0.80
+
+
+def test_one_prompt_has_a_mean_and_no_interval():
+    found = clustered_mean(keyed([[1.0, 2.0]]))
+    assert (found.mean, found.count, found.prompts) == (1.5, 2, 1)
+    assert not found.known
+    assert not found.excludes_zero
+    assert math.isnan(clustered_mean({}).mean)
+
+
+def test_equal_values_have_an_interval_without_width():
+    found = clustered_mean(keyed([[1.0], [1.0], [1.0]]))
+    assert found == Interval(1.0, 1.0, 1.0, 3, 3)
+    assert found.excludes_zero
+
+
+def test_a_pair_counts_where_both_methods_have_the_generation():
+    first = keyed([[1, 1], [0, 1], [2, math.nan]])
+    second = keyed([[0, 1], [1, 0], [2, 5]]) | {("other", 0): 9.0}
+    found = compare(first, second)
+    assert (found.wins, found.ties, found.losses) == (2, 2, 1)
+    assert found.difference.mean == pytest.approx(0.2)
+    assert found.difference.count == 5
+
+
+def test_the_sign_test_counts_prompts_not_seeds():
+    differences = keyed([[1.0] * 30] * 5)
+    assert sign_test(differences) == stats.binomtest(5, 5).pvalue == 2 * 0.5**5
+    assert math.isnan(sign_test(keyed([[0.0], [0.0]])))
+
+
+def test_swapped_methods_have_the_opposite_difference():
+    random = np.random.default_rng(5)
+    first, second = (keyed(random.normal(size=(9, 2))) for _ in range(2))
+    one, other = compare(first, second), compare(second, first)
+    assert one.difference.mean == pytest.approx(-other.difference.mean)
+    assert (one.wins, one.losses, one.p) == (other.losses, other.wins, other.p)
+
+
+def test_a_prompt_succeeds_with_one_seed():
+    assert any_success(keyed([[0, 1], [0, 0], [math.nan, math.nan]])) == (1, 2)
+
+
+def test_categories_have_their_own_means():
+    values = keyed([[1, 1], [0, 0], [0, 1]])
+    kinds = {key: "a" if key[0] == "p0" else "b" for key in values}
+    found = by_category(values, kinds)
+    assert [(k, v.mean, v.prompts) for k, v in found.items()] == [
+        ("a", 1.0, 1),
+        ("b", 0.25, 2),
+    ]
+
+
+def test_a_study_of_the_planned_size_has_the_interval_that_was_asked_for():
+    random = np.random.default_rng(6)
+
+    def draw(prompts, seeds):
+        rows = random.normal(size=(prompts, 1)) + random.normal(size=(prompts, seeds))
+        return keyed(rows)
+
+    needed = prompts_needed(draw(400, 2), 0.25, seeds=4)
+    assert needed == pytest.approx(1.25 * (1.96 / 0.25) ** 2, rel=0.15)
+    found = clustered_mean(draw(needed, 4))
+    assert (found.high - found.low) / 2 == pytest.approx(0.25, rel=0.25)
+
+
+def test_a_pilot_without_repeated_seeds_is_refused():
+    with pytest.raises(ValueError, match="2 prompts with 2 seeds each"):
+        prompts_needed(keyed([[1.0], [2.0]]), 0.1, seeds=2)
+
+
+def test_a_majority_is_more_than_half():
+    assert majority(["same", "same", "other"]) == "same"
+    assert majority(["same", "other"]) is None
+    assert majority([]) is None
