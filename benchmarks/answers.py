@@ -18,7 +18,8 @@ from doodl.images import load
 from doodl.jobs.data import PromptsAndSeeds
 from doodl.shapes.judge import AttributeJudge
 from doodl.shapes.renderer import render
-from doodl.shapes.scenes import KINDS, PATTERNS, draw_scenes
+from doodl.shapes.scenes import draw_scenes
+from doodl.shapes.words import KINDS, PATTERNS
 
 if TYPE_CHECKING:
     from splits import Row

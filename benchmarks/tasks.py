@@ -18,15 +18,8 @@ from doodl.cli import main as doodl
 from doodl.jobs.data import PromptsAndSeeds
 from doodl.shapes.evaluate import plain_captions
 from doodl.shapes.renderer import render
-from doodl.shapes.scenes import (
-    BACKGROUNDS,
-    COLOURS,
-    KINDS,
-    NAMED,
-    PATTERNS,
-    UNNAMED,
-    draw_scenes,
-)
+from doodl.shapes.scenes import draw_scenes
+from doodl.shapes.words import BACKGROUNDS, COLOURS, KINDS, NAMED, PATTERNS, UNNAMED
 
 APPLICATIONS = (
     "clip_text",
