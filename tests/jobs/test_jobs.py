@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from processes import end, start
+from processes import end, kill_group, start
 
 COMMAND = [sys.executable, "-W", "ignore", "-m", "doodl", "fit", "--config", "job.yaml"]
 PROMPTS = ["a red circle", "a blue star", "a green heart"]
@@ -170,7 +170,7 @@ def test_kills_at_random_moments_change_nothing(job, alone):
         time.sleep(moments.random() * 0.4)
         if process.poll() is None:
             kills += 1
-        os.killpg(process.pid, signal.SIGKILL)
+        kill_group(process)  # which may have ended in this moment
         process.wait()
         if finished(folder) == 9:
             _forget(folder, moments)
