@@ -42,8 +42,9 @@ class Parser(LightningArgumentParser):
 class DoodlCLI(LightningCLI):
     """Command line with two subcommands: `fit` optimises, `predict` only samples.
 
-    `doodl test` compares finished results, and `doodl report` shows them; neither needs
-    a Trainer, so that `main` runs them by itself.
+    `doodl test` compares finished results, `doodl report` shows them, and `doodl models`
+    prints the supported model families; none needs a Trainer, so that `main` runs them
+    by itself.
     """
 
     @staticmethod
@@ -119,6 +120,11 @@ def main(args: Sequence[str] | None = None) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         given = list(sys.argv[1:] if args is None else args)
+        if given == ["models"]:
+            from doodl.pretrained import models_table
+
+            print(models_table())
+            return
         if given[:1] in (["test"], ["report"]):
             from doodl.evaluation.command import run
 
