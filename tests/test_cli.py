@@ -163,11 +163,6 @@ def test_the_help_explains_settings(capsys):
         assert text in " ".join(out.split())
 
 
-def test_the_families_of_models_are_printed(capsys):
-    cli.main(["models"])
-    assert "| `StableDiffusionPipeline` |" in capsys.readouterr().out
-
-
 # What it refuses
 
 

@@ -3,7 +3,6 @@
 import copy
 import json
 import math
-import runpy
 import warnings
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import torch
 
 import families
+from doodl.cli import main
 from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
 from doodl.guides import Symmetry
@@ -678,7 +678,7 @@ def test_sd3_without_t5_has_no_such_reader(folders):
 
 def test_the_table_of_models_is_the_readmes_and_names_every_pipeline(capsys):
     readme = Path(__file__).parents[1] / "README.md"
-    runpy.run_module("doodl.pretrained", run_name="__main__")
+    main(["models"])
     table = capsys.readouterr().out
     assert table == models_table() + "\n"
     assert table in readme.read_text()

@@ -42,9 +42,9 @@ class Parser(LightningArgumentParser):
 class DoodlCLI(LightningCLI):
     """Command line with two subcommands: `fit` optimises, `predict` only samples.
 
-    `doodl test` compares finished results, `doodl report` shows them, and `doodl models`
-    prints the supported model families; none needs a Trainer, so that `main` runs them
-    by itself.
+    `doodl test` compares finished results, `doodl report` shows them, `doodl models`
+    prints the supported model families; none of these needs a Trainer, so that `main`
+    runs them by itself.
     """
 
     @staticmethod
