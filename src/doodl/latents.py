@@ -145,7 +145,7 @@ def _wide(values: Tensor) -> Tensor:
     return values[:, :, None, None, None]
 
 
-# White noise ---------------------------------------------------------------------------
+# White noise --------------------------------------------------------------------------
 
 BLOCK = 16
 """Neighbouring frequencies that share the two constraints of white noise."""
