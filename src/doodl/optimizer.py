@@ -12,19 +12,9 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from doodl import latents as pairs
-from doodl.rules import (
-    Average,
-    Clip,
-    Descend,
-    Momentum,
-    Noise,
-    Renormalize,
-    Scale,
-    Tie,
-    Transform,
-    Update,
-)
+from doodl.rules import Scale, Transform, Update
 from doodl.rules.base import check_rule
+from doodl.rules.paper import paper_rule
 
 
 class LatentOptimizer(Optimizer):
@@ -232,28 +222,6 @@ class LatentSGD(LatentOptimizer):
     @override
     def settings(self) -> dict[str, Any]:
         return self.defaults
-
-
-def paper_rule(
-    *,
-    momentum: float,
-    clip: float | None,
-    noise_scale: float,
-    tie_gradients: bool,
-    average_pair: bool,
-    renormalize: bool,
-) -> list[Transform]:
-    """Return the rule of `LatentSGD`; arguments are the same."""
-    return [
-        Scale(),
-        *([Tie()] if tie_gradients else []),
-        Clip(clip),
-        Momentum(momentum),
-        Descend(),
-        Noise(noise_scale),
-        *([Average()] if average_pair else []),
-        *([Renormalize()] if renormalize else []),
-    ]
 
 
 def check_optimizer(

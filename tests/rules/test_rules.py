@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from doodl import latents as pairs
-from doodl.optimizer import LatentOptimizer, LatentSGD, check_optimizer, paper_rule
+from doodl.optimizer import LatentOptimizer, LatentSGD, check_optimizer
 from doodl.rules import (
     Adam,
     Average,
@@ -25,6 +25,7 @@ from doodl.rules import (
     Transform,
     Whiten,
 )
+from doodl.rules.paper import paper_rule
 
 SHAPE = (2, 3, 4, 6, 6)
 SEEDS = [11, 12, 13]
