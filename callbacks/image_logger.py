@@ -28,8 +28,9 @@ class ImageLogger(GenerationCallback):
     """Makes every generation of every rank a run of its own; x is the update.
 
     Scalars: `score/guide`, `score/judge`, `loss`, and under `latents/` what shows
-    drift off white noise: norm, lag-1 autocorrelation, kurtosis, the pair's gap, the
-    gradient's norm and the fraction of it that is clipped; under `cost/` the seconds of
+    drift off white noise: norm, lag-1 autocorrelation, kurtosis, whiteness, the pair's
+    gap, and what the update reports: the gradient's norm, the fraction of it that is
+    clipped, the step size where it adapts; under `cost/` the seconds of
     an update of the batch and the peak memory. The picture shows, from left to right,
     the original, the current and the best image. A run `totals-RANK` has means over all
     generations that the process has ended; there x counts these.
