@@ -7,7 +7,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from doodl import latents as pairs
+from doodl.latents import normalize, norms
+from doodl.white_noise import Drift, whiten, whiteness
 
 SHAPES = [(4, 16, 16), (4, 8, 8), (4, 5, 6), (3, 5, 5), (1, 2, 2), (1, 1, 5), (2, 9, 3)]
 """1024 and 256 numbers; blocks with a remainder; odd numbers; fewer than a block."""
@@ -61,7 +62,7 @@ def by_bisection(x):
 @pytest.mark.parametrize("make", [noise, coloured])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_projection_is_that_of_a_bisection(make, shape, generator):
-    found = pairs.whiten(1e-6 * make(shape, generator))
+    found = whiten(1e-6 * make(shape, generator))
     generator.manual_seed(0)
     given = make(shape, generator)
     expected = [[by_bisection(x) for x in latent] for latent in given]
@@ -72,19 +73,19 @@ def test_the_projection_is_that_of_a_bisection(make, shape, generator):
 @pytest.mark.parametrize("make", [noise, coloured])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_projection_has_the_norm_of_white_noise(make, shape, generator):
-    found = pairs.whiten(make(shape, generator)).flatten(2).square().sum(dim=2)
+    found = whiten(make(shape, generator)).flatten(2).square().sum(dim=2)
     assert torch.allclose(found, torch.full_like(found, math.prod(shape)), rtol=1e-12)
 
 
 @pytest.mark.parametrize("make", [noise, coloured])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_projecting_twice_is_projecting_once(make, shape, generator):
-    once = pairs.whiten(make(shape, generator))
-    assert torch.allclose(pairs.whiten(once), once, rtol=1e-6, atol=1e-6)
+    once = whiten(make(shape, generator))
+    assert torch.allclose(whiten(once), once, rtol=1e-6, atol=1e-6)
 
 
 def test_every_block_has_the_mean_and_the_square_of_white_noise(generator):
-    found = pairs.whiten(coloured((4, 16, 16), generator)).flatten(2)
+    found = whiten(coloured((4, 16, 16), generator)).flatten(2)
     magnitudes = torch.fft.rfft(found, norm="ortho")[..., 16:512].abs()
     blocks = magnitudes.unflatten(-1, (-1, 16))
     mean, square = blocks.mean(dim=-1), blocks.square().mean(dim=-1)
@@ -95,22 +96,22 @@ def test_every_block_has_the_mean_and_the_square_of_white_noise(generator):
 @pytest.mark.parametrize(("side", "least"), [(16, 0.98), (64, 0.9875)])
 def test_white_noise_is_nearly_a_fixed_point(side, least, generator):
     white = noise((4, side, side), generator, count=100)
-    found = pairs.whiteness(white)
+    found = whiteness(white)
     assert found.min() > least
     assert found.mean() > 0.989
-    turned = (white.flatten(2) * pairs.whiten(white).flatten(2)).sum(dim=2)
-    turned /= pairs.norms(white) * math.sqrt(4 * side**2)
+    turned = (white.flatten(2) * whiten(white).flatten(2)).sum(dim=2)
+    turned /= norms(white) * math.sqrt(4 * side**2)
     assert torch.allclose(found, turned, rtol=1e-10)
 
 
 def test_no_point_of_the_set_is_nearer_than_the_projection(generator):
     given = coloured((4, 8, 8), generator, count=2)
-    others = pairs.whiten(noise((4, 8, 8), generator, count=200))
-    found = (given - pairs.whiten(given)).flatten(2).norm(dim=2)
+    others = whiten(noise((4, 8, 8), generator, count=200))
+    found = (given - whiten(given)).flatten(2).norm(dim=2)
     for i in range(2):
         distances = (given[:, i : i + 1] - others).flatten(2).norm(dim=2)
         assert (distances > found[:, i : i + 1]).all()
-    near = pairs.whiten(pairs.whiten(given) + 0.01 * noise((4, 8, 8), generator, 2))
+    near = whiten(whiten(given) + 0.01 * noise((4, 8, 8), generator, 2))
     assert ((given - near).flatten(2).norm(dim=2) > found).all()
 
 
@@ -122,40 +123,40 @@ def test_a_step_along_a_coloured_gradient_colours_the_noise_unless_projected(gen
         spectrum = torch.fft.rfft(latents.flatten(2), norm="ortho")
         return spectrum[..., :16].abs().square().mean().item()
 
-    stepped = z - 0.3 * pairs.normalize(g)
-    white = z - 0.3 * pairs.whiten(g)
+    stepped = z - 0.3 * normalize(g)
+    white = z - 0.3 * whiten(g)
     assert low(stepped) > 2 * low(z)
     assert low(white) < 1.2 * low(z)
-    assert pairs.whiteness(stepped).mean() < pairs.whiteness(white).mean()
+    assert whiteness(stepped).mean() < whiteness(white).mean()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_single_precision_is_enough(shape, generator):
     given = noise(shape, generator, count=50).float()
-    error = pairs.whiten(given) - pairs.whiten(given.double())
+    error = whiten(given) - whiten(given.double())
     assert error.abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e12])
 def test_the_scale_of_a_gradient_does_not_matter(scale, generator):
     given = coloured((4, 16, 16), generator).float()
-    assert torch.allclose(pairs.whiten(scale * given), pairs.whiten(given), atol=1e-4)
+    assert torch.allclose(whiten(scale * given), whiten(given), atol=1e-4)
 
 
 def test_each_latent_is_projected_by_itself(generator):
     given = noise((4, 8, 8), generator)
-    one = pairs.whiten(given[1:, 3:4])
-    assert torch.equal(pairs.whiten(given)[1:, 3:4], one)
+    one = whiten(given[1:, 3:4])
+    assert torch.equal(whiten(given)[1:, 3:4], one)
 
 
 def test_degenerate_gradients_remain_finite():
     zero = torch.zeros(2, 1, 4, 8, 8)
-    assert not pairs.whiten(zero).any()
+    assert not whiten(zero).any()
     impulse = zero.clone()
     impulse[..., 3, 4, 5] = 1
-    found = pairs.whiten(impulse).square().sum(dim=(2, 3, 4))
+    found = whiten(impulse).square().sum(dim=(2, 3, 4))
     assert torch.allclose(found, torch.full_like(found, 256))
-    constant = pairs.whiten(torch.ones(2, 1, 4, 8, 8))
+    constant = whiten(torch.ones(2, 1, 4, 8, 8))
     assert constant.isfinite().all()
 
 
@@ -181,29 +182,30 @@ def test_the_projection_costs_less_than_half_a_percent_of_an_update(model, gener
         model.network(torch.cat((z, z)), torch.zeros(2), **texts.both)
     update = 3.4 * 2 * 20 * counter.get_total_flops()
     with Work() as work:
-        pairs.whiten(torch.stack((z, z)))
+        whiten(torch.stack((z, z)))
     assert work.total < 0.005 * update
 
 
-def test_drift_is_a_column_of_its_own(generator):
+def test_drift_is_the_whiteness_of_the_pair(generator):
     white = noise((4, 16, 16), generator, count=3)
-    assert "whiteness" not in pairs.properties(white)
-    found = pairs.drift(white)
+    found = Drift()(white)
     assert list(found) == ["whiteness"]
-    assert torch.equal(found["whiteness"], pairs.whiteness(white).mean(dim=0))
+    assert torch.equal(found["whiteness"], whiteness(white).mean(dim=0))
 
 
-def test_a_warning_names_the_least_white_latent(generator):
-    assert pairs.drift_warning(torch.tensor([0.99, 0.985]), 1024) is None
-    said = pairs.drift_warning(torch.tensor([0.99, 0.9512]), 1024)
-    assert said is not None
-    assert "0.951, below 0.98" in said
+def test_a_warning_names_the_least_white_latent_once(generator, recwarn):
+    drift = Drift()
+    drift(noise((4, 32, 32), generator))
+    assert not recwarn
+    pair = torch.cat((noise((4, 32, 32), generator), coloured((4, 32, 32), generator)))
+    with pytest.warns(UserWarning, match=r"projection is 0\.\d+, below 0.98"):
+        drift(pair)
+    drift(pair)
+    assert not recwarn
 
 
-@pytest.mark.parametrize("values", [[0.99, float("nan")], []])
-def test_nothing_is_said_of_latents_that_are_no_numbers(values):
-    assert pairs.drift_warning(torch.tensor(values), 1024) is None
-
-
-def test_small_latents_are_never_called_coloured():
-    assert pairs.drift_warning(torch.tensor([0.5]), 256) is None
+def test_nothing_is_said_of_small_edited_or_broken_latents(generator, recwarn):
+    Drift()(coloured((4, 8, 8), generator))
+    Drift(warns=False)(coloured((4, 32, 32), generator))
+    Drift()(torch.full((2, 1, 4, 32, 32), torch.nan))
+    assert not recwarn

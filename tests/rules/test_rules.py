@@ -8,13 +8,14 @@ import torch
 from torch import nn
 
 from doodl import latents as pairs
-from doodl.optimizer import LatentOptimizer, LatentSGD, check_optimizer
+from doodl.optimizer import LatentSGD, check_optimizer
 from doodl.rules import (
     Adam,
     Average,
     Backtrack,
     Clip,
     Descend,
+    LatentOptimizer,
     Momentum,
     Noise,
     Normalize,
@@ -26,6 +27,7 @@ from doodl.rules import (
     Whiten,
 )
 from doodl.rules.paper import paper_rule
+from doodl.white_noise import whiten
 
 SHAPE = (2, 3, 4, 6, 6)
 SEEDS = [11, 12, 13]
@@ -117,7 +119,7 @@ def test_a_rule_can_be_listed_and_latent_sgd_is_such_a_list():
 
 def test_whitening_replaces_the_gradient_by_its_projection(pair, gradients):
     moved = descend(*start(pair, [Whiten(), Descend()]), gradients[:1])
-    assert torch.allclose(pair - moved, pairs.whiten(gradients[0]), atol=1e-12)
+    assert torch.allclose(pair - moved, whiten(gradients[0]), atol=1e-12)
 
 
 def test_a_normalized_gradient_has_a_root_mean_square_of_1(pair, gradients):
@@ -398,7 +400,7 @@ def test_a_config_states_a_rule_by_class_paths():
         {"class_path": "doodl.rules.Sphere"},
     ]
     asked = {
-        "class_path": "doodl.optimizer.LatentOptimizer",
+        "class_path": "doodl.rules.LatentOptimizer",
         "init_args": {"rule": rule, "lr": 0.02},
     }
     config = parser.parse_object({"optimizer": asked})

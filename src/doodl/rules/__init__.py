@@ -7,7 +7,7 @@
 | `Momentum` or `Adam` | | `Renormalize` |
 
 Those of the first column change the step, one of the second takes it, those of the
-third change the latents afterwards; `doodl.optimizer.LatentOptimizer` runs them.
+third change the latents afterwards; `LatentOptimizer` runs them.
 """
 
 from doodl.rules.backtrack import Backtrack
@@ -15,6 +15,7 @@ from doodl.rules.base import Transform, Update
 from doodl.rules.gradient import Clip, Normalize, Scale, Tie, Whiten
 from doodl.rules.memory import Adam, Momentum
 from doodl.rules.move import Average, Descend, Noise, Renormalize, Sphere
+from doodl.rules.optimizer import LatentOptimizer
 
 __all__ = [
     "Adam",
@@ -22,6 +23,7 @@ __all__ = [
     "Backtrack",
     "Clip",
     "Descend",
+    "LatentOptimizer",
     "Momentum",
     "Noise",
     "Normalize",

@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from doodl import latents as pairs
 from doodl.rules.base import Transform, Update
+from doodl.white_noise import whiten
 
 
 class Scale(Transform):
@@ -62,7 +63,7 @@ class Clip(Transform):
 
 
 class Whiten(Transform):
-    """Projects the gradient onto the spectra of white noise (`latents.whiten`).
+    """Projects the gradient onto the spectra of white noise (`white_noise.whiten`).
 
     The gradient of a loss through a generator is mostly of low frequencies, and a step
     along it colours the noise. The projected gradient has a root mean square of 1, so
@@ -75,7 +76,7 @@ class Whiten(Transform):
 
     @override
     def __call__(self, update: Update) -> None:
-        update.step = pairs.whiten(update.step)
+        update.step = whiten(update.step)
 
 
 class Normalize(Transform):

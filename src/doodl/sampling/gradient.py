@@ -15,6 +15,10 @@ class Adjoint(Protocol):
         """Return the final state, differentiable with respect to `state`."""
 
 
+BACKWARD = 1.4
+"""Arithmetic of the gradient of a call with respect to its input, in forward calls."""
+
+
 class GradientCalls(NamedTuple):
     """Network calls of one chain and its gradient.
 
@@ -27,6 +31,11 @@ class GradientCalls(NamedTuple):
     forward: int
     repeated: int
     differentiated: int
+
+    @property
+    def equivalents(self) -> float:
+        """Arithmetic of all, in forward calls."""
+        return self.forward + self.repeated + BACKWARD * self.differentiated
 
 
 def num_calls(moves: Sequence[Move]) -> int:
