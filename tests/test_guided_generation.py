@@ -4,6 +4,7 @@ import json
 import math
 import warnings
 from functools import partial
+from typing import ClassVar
 
 import pytest
 import torch
@@ -17,10 +18,12 @@ from doodl.editing import Edit
 from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
 from doodl.guides import Guide, Symmetry
-from doodl.images import to_pixels
+from doodl.images import save, to_pixels
 from doodl.jobs.data import PromptsAndSeeds
 from doodl.jobs.identity import identity
 from doodl.optimizer import LatentSGD
+from doodl.rules import Descend, LatentOptimizer
+from doodl.sampling.adjoints import DirectAdjoint
 from doodl.sampling.edict import EDICT
 from doodl.trajectory import CORRUPT_GAP
 
@@ -361,6 +364,59 @@ def test_two_updates_are_the_papers_algorithm(fit, model):
     initial = module.kept[0].first[0].latents
     assert (initial - expected[:, 0]).abs().max() > 0.05  # something moved
     torch.testing.assert_close(module.latents.data, expected, rtol=0, atol=1e-4)
+
+
+# What rules and adjoints are told
+
+
+class Told(Symmetry):
+    """A guide whose score of the full image differs from its loss of the crops."""
+
+    def score(self, pixels, targets):
+        return super().score(pixels, targets) - 7
+
+
+def test_the_optimizer_is_told_the_losses_of_the_full_images(fit):
+    told = []
+
+    class Asks(Descend):
+        needs_losses = True
+
+        def __call__(self, update):
+            told.append(update.losses)
+            super().__call__(update)
+
+    optimizer = partial(LatentOptimizer, rule=[Asks()])
+    module = fit(guide=Told(), optimizer=optimizer, num_steps=T, num_updates=2)
+    scores = [rendering.guide for rendering in module.renderings[:2]]
+    assert torch.equal(torch.stack(told), -torch.stack(scores))
+
+
+def test_an_adjoint_with_a_choice_is_told_the_update(fit):
+    class Chooses(DirectAdjoint):
+        told: ClassVar[list] = []
+
+        def at(self, update):
+            self.told.append(update)
+
+    fit(adjoint=Chooses(), num_steps=T, num_updates=3)
+    assert Chooses.told == [0, 1, 2]
+
+
+@pytest.mark.parametrize("editing", [False, True])
+def test_latents_that_were_white_noise_are_warned_about_once(
+    fit, monkeypatch, recwarn, editing, tmp_path
+):
+    monkeypatch.setattr("doodl.white_noise.WHITE", 1.0)
+    monkeypatch.setattr("doodl.white_noise.LEAST", 0)
+    settings = {}
+    if editing:
+        save(torch.rand(3, 32, 32), tmp_path / "picture.png")
+        settings = {"edit": Edit(), "images": [str(tmp_path / "picture.png")]}
+    module = fit(optimizer=PLAIN, num_steps=T, num_updates=2, **settings)
+    said = [w for w in recwarn if "no longer white noise" in str(w.message)]
+    assert len(said) == (not editing)
+    assert all(0 < t["whiteness"].min() < 1 for t in module.terms[:2])
 
 
 # The gap

@@ -56,6 +56,7 @@ LEAVES = {
     "doodl.latents": set(),
     "doodl.generation": set(),
     "doodl.description": set(),
+    "doodl.white_noise": set(),
     "doodl.sampling.schedule": {"doodl.sampling.timesteps", "doodl.sampling.betas"},
     "doodl.images": {"doodl.files"},
 }

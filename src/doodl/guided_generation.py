@@ -19,12 +19,14 @@ from doodl.guides.base import Guide
 from doodl.guides.views import FullFrame, Views
 from doodl.jobs.dealing import Work, count_alone
 from doodl.jobs.preflight import preflight
-from doodl.optimizer import LatentSGD, check_optimizer
+from doodl.optimizer import LatentOptimizer, LatentSGD, check_optimizer
 from doodl.precision import placement_of
 from doodl.pretrained import CheckpointSource, Pipeline, check_source
 from doodl.render_settings import RenderSettings
 from doodl.rendering import Batch, Renderer
+from doodl.sampling.adjoints import begin_update
 from doodl.trajectory import Rendering, Selector, Trajectory
+from doodl.white_noise import Drift
 
 
 class GuidedGeneration(LightningModule):
@@ -74,12 +76,12 @@ class GuidedGeneration(LightningModule):
         self.settings = RenderSettings(guide, **rendering)
         check_source(pretrained, loading)
         self.pretrained, self.loading = pretrained, loading
-        self.num_updates = num_updates
-        self.baseline = baseline or Original()
+        self.num_updates, self.baseline = num_updates, baseline or Original()
         self.make_optimizer = optimizer or LatentSGD
         check_optimizer(self.make_optimizer, editing=self.settings.edit is not None)
-        shape = self.settings.method.num_latents, 0, 1, 1, 1
-        self.latents = nn.Parameter(torch.empty(shape))
+        count = self.settings.method.num_latents
+        self.latents = nn.Parameter(torch.empty(count, 0, 1, 1, 1))
+        self._drift = Drift(warns=self.settings.edit is None)
         self.trajectory = Trajectory([])
         self._renderer: Renderer | None = None
         self._placement: dict[str, Any] = {}
@@ -140,8 +142,7 @@ class GuidedGeneration(LightningModule):
 
     def state(self) -> dict[str, Any]:
         """Return the state from which `restore` resumes after the last update."""
-        # The optimiser replaces values in its own dictionaries, so these are copies.
-        momenta = self._optimizer().state_dict()["state"]
+        momenta = self._optimizer().state_dict()["state"]  # copied below: it changes
         return {
             "update": self._update,
             "latents": self.latents.detach().clone(),
@@ -165,7 +166,8 @@ class GuidedGeneration(LightningModule):
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor | None:
         """Return the batch's summed loss at update `batch`; None if out of memory."""
-        loss: Tensor | None = None
+        loss = None
+        begin_update(self.renderer.sampler.adjoint, batch)
         with self._memory():
             final = self.renderer.sample(self.latents, self.batch)
             losses = self.renderer.losses(final, self.batch, batch, self._views)
@@ -174,7 +176,7 @@ class GuidedGeneration(LightningModule):
             )
             rendering = self._record(rendering)
             self.events.stop(self.trajectory, rendering)
-            self._pending = rendering, losses.terms
+            self._pending = rendering, losses.terms | {"pair_gap": rendering.gap}
             loss = losses.total.sum()
         return loss  # noqa: RET504 - None if memory ran out
 
@@ -191,8 +193,9 @@ class GuidedGeneration(LightningModule):
         optimizer.active = self.trajectory.active().to(self.device)
         if self._pending is not None:
             rendering, terms = self._pending
-            terms |= pairs.properties(self.latents.detach())
-            terms["pair_gap"] = rendering.gap
+            optimizer.losses = -rendering.guide
+            latents = self.latents.detach()
+            terms |= pairs.properties(latents) | self._drift(latents)
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
         """Report the update to the callbacks; after the last, render the result."""
@@ -204,9 +207,8 @@ class GuidedGeneration(LightningModule):
             self.events.state(self.state())
         else:
             with self._memory():
-                last = self.num_updates
-                result = self.renderer.render(self.latents, self.batch, update=last)
-                self._pending = self._record(result), {}
+                final = self.renderer.render(self.latents, self.batch, update=batch + 1)
+                self._pending = self._record(final), {}
             self._announce()
 
     def on_train_epoch_end(self) -> None:
@@ -241,9 +243,8 @@ class GuidedGeneration(LightningModule):
             self.events.rendered(self.trajectory, *self._pending)
             self._pending = None
 
-    def _optimizer(self) -> LatentSGD:
+    def _optimizer(self) -> LatentOptimizer:
         return self.optimizers(use_pl_optimizer=False)  # type: ignore[return-value]
 
     def _memory(self) -> AbstractContextManager[None]:
-        lighter = self.settings.lighter_adjoint()
-        return self.trajectory.surviving_out_of_memory(lighter)
+        return self.trajectory.surviving_out_of_memory(self.settings.lighter_adjoint())

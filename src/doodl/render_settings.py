@@ -17,9 +17,9 @@ from doodl.guides.views import Verdict
 from doodl.pretrained import TextToImage
 from doodl.sampling.adjoints import (
     Adjoint,
+    BudgetAdjoint,
     CheckpointAdjoint,
     DirectAdjoint,
-    ReversibleAdjoint,
 )
 from doodl.sampling.chain import Method
 from doodl.sampling.denoiser import GuidedDenoiser
@@ -176,12 +176,12 @@ class RenderSettings:
                 freeze(part)
 
     def lighter_adjoint(self) -> str | None:
-        """Return the adjoint that needs less memory than the configured one, if any."""
+        """Return an adjoint with the same gradient and less memory, if there is one."""
         if self.method.reversible:
-            lightest = self.adjoint is None or type(self.adjoint) is ReversibleAdjoint
-            return None if lightest else "ReversibleAdjoint"
-        heavy = isinstance(self.adjoint, DirectAdjoint)
-        return CheckpointAdjoint.__name__ if heavy else None
+            heavy = DirectAdjoint, CheckpointAdjoint, BudgetAdjoint
+            return "ReversibleAdjoint" if isinstance(self.adjoint, heavy) else None
+        heavier = DirectAdjoint, BudgetAdjoint
+        return "CheckpointAdjoint" if isinstance(self.adjoint, heavier) else None
 
 
 def _identity(z: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ import torch
 from torch.nn.functional import cosine_similarity
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from doodl.evaluation.cost import calls_made, spent_by
+from doodl.description import describe
+from doodl.evaluation.cost import calls_made, spent_by, update_calls
 from doodl.evaluation.metrics import (
     MOST_PSNR,
     ClipFeatures,
@@ -22,6 +23,9 @@ from doodl.generation import Generation
 from doodl.guides import CLIPText
 from doodl.images import load, save
 from doodl.pretrained import load_clip
+from doodl.sampling import adjoints
+from doodl.sampling.ddim import DDIM
+from doodl.sampling.edict import EDICT
 from doodl.shapes.attributes import HEADS, readings
 from doodl.shapes.judge import matches
 
@@ -179,6 +183,29 @@ def test_calls_are_those_that_the_model_counts(fit, counted):
     repeated = len(counted.grad)
     plain = len(counted.no_grad) - repeated
     assert (found.gradient, found.plain) == (repeated, plain)
+
+
+@pytest.mark.parametrize("method", [EDICT(0.8), DDIM()])
+@pytest.mark.parametrize(
+    "adjoint",
+    [
+        adjoints.DirectAdjoint(),
+        adjoints.CheckpointAdjoint(),
+        adjoints.BudgetAdjoint(),
+        adjoints.StraightThroughAdjoint(),
+        adjoints.JumpAdjoint(),
+        adjoints.ShortcutAdjoint(),
+        adjoints.TruncatedAdjoint(2),
+        adjoints.TruncatedAdjoint(9),
+        adjoints.TruncatedAdjoint(2, adjoints.CheckpointAdjoint()),
+        adjoints.TruncatedAdjoint(2, adjoints.DirectAdjoint()),
+    ],
+)
+def test_an_updates_calls_are_those_that_the_adjoint_counts(method, adjoint, model):
+    parts = {"method": describe(method), "adjoint": describe(adjoint)}
+    steps = model.schedule(model.latent_shape()).steps(5)
+    expected = adjoints.gradient_calls(adjoint, method.moves(steps))
+    assert update_calls({"model": {"num_steps": 5, **parts}}) == expected
 
 
 def test_calls_of_the_baselines():

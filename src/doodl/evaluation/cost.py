@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from doodl.evaluation.layouts import number
+from doodl.sampling.gradient import GradientCalls
 
-GRADIENT_CALL = 3.4
-"""Arithmetic of a call with its gradient through a chain, in forward calls: the call,
-its repetition in the backward pass, and the gradient."""
 ONE_STEP_CALL = 3.0
-"""The same of a call whose gradient is taken at once, without a repetition."""
+"""Arithmetic of a call of one-step guidance with its gradient, in forward calls."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,8 @@ def calls_made(settings: Mapping[str, Any], row: Mapping[str, Any]) -> Calls | N
     """Return a generation's network calls; None where they are not known.
 
     A call predicts one step of one latent; classifier-free guidance is part of it, for
-    every method alike. An update of EDICT samples two latents with gradient, and the
-    last rendering samples them once more without.
+    every method alike. An update samples one chain, some or all of whose calls the
+    adjoint differentiates, and the last rendering samples it once more.
 
     Args:
         settings: of the results folder; empty for pictures made elsewhere.
@@ -60,7 +58,10 @@ def calls_made(settings: Mapping[str, Any], row: Mapping[str, Any]) -> Calls | N
         return Calls(chain, 0, float(chain))
     chain = chain_calls(settings)
     other = chain * (4 if settings["model"].get("edit") else 1)
-    return Calls(other, chain * made, other + GRADIENT_CALL * chain * made)
+    update = update_calls(settings)
+    plain = other + made * (chain - update.differentiated)
+    gradient = made * update.differentiated
+    return Calls(plain, gradient, other + made * update.equivalents)
 
 
 def steps_of(settings: Mapping[str, Any]) -> int:
@@ -78,11 +79,31 @@ def chain_calls(settings: Mapping[str, Any]) -> int:
     return steps_of(settings) * (1 if single else 2)
 
 
+def update_calls(settings: Mapping[str, Any]) -> GradientCalls:
+    """Return the calls of one update, as the adjoint's `gradient_calls` counts them.
+
+    An adjoint with a memory budget counts as one that repeats every call, because how
+    many it did repeat depended on the machine.
+    """
+    chain = chain_calls(settings)
+    step = chain // steps_of(settings)
+    adjoint = settings["model"].get("adjoint") or {}
+    name, arguments = class_of(adjoint), adjoint.get("init_args", {})
+    few = {"StraightThroughAdjoint": 0, "JumpAdjoint": 1, "ShortcutAdjoint": step}
+    if name in few:
+        return GradientCalls(chain, 0, few[name])
+    count = chain
+    if name == "TruncatedAdjoint":
+        count = min(chain, step * int(arguments["num_steps"]))
+        name = class_of(arguments.get("adjoint")) or "DirectAdjoint"
+    return GradientCalls(chain, 0 if name == "DirectAdjoint" else count, count)
+
+
 def spent_by(settings: Mapping[str, Any], update: int) -> float:
     """Return forward-equivalent calls until an update's rendering is known."""
     if is_prediction(settings):
         return float(steps_of(settings) * (update + 1))
-    return chain_calls(settings) * (1 + GRADIENT_CALL * update)
+    return chain_calls(settings) + update * update_calls(settings).equivalents
 
 
 def is_prediction(settings: Mapping[str, Any]) -> bool:

@@ -38,7 +38,7 @@ def identity(
             "num_updates": module.num_updates,
             "baseline": describe(module.baseline),
             "optimizer": describe(type(optimizer)),
-            **{f"optimizer.{k}": describe(v) for k, v in optimizer.defaults.items()},
+            **{f"optimizer.{k}": describe(v) for k, v in optimizer.settings.items()},
             **{name: describe(getattr(settings, name)) for name in parts},
             **{name: getattr(settings, name) for name in values},
             "latents_dtype": str(settings.latents_dtype).removeprefix("torch."),
