@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from doodl.terminal import line
+
 MOST = 64
 """Rows that the table shows at most."""
 
@@ -24,11 +26,11 @@ def scores_table(rows: list[dict[str, Any]]) -> Table:
         table.add_column(name, justify="left" if name == "prompt" else "right")
     for row in rows:
         table.add_row(
-            escape(row["prompt"]),
+            escape(line(row["prompt"])),
             str(row["seed"]),
             _change(row["guide_first"], row["guide_best"]),
             _change(row["judge_first"], row["judge_best"]),
-            row["reason"]
+            escape(line(row["reason"]))
             if row["status"] == "failed"
             else _change(row["verdict_first"], row["verdict_best"]),
         )
