@@ -49,6 +49,8 @@ class SaveAcceptedConfig(SaveConfigCallback):
     trainer's last, and therefore runs after `Results`.
     """
 
+    changes_images = False
+
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         pass
@@ -127,11 +129,12 @@ class DoodlCLI(LightningCLI):
                 f"{subcommand}`, which optimises nothing; leave it out."
             )
         from doodl.jobs.dry_run import dry_run, print_cost
-        from doodl.jobs.preflight import preflight
+        from doodl.jobs.preflight import preflight, rehearse_guides
 
         if not self.trainer.is_global_zero:  # one table for all processes
             return
         preflight(self.model, self.model.settings, self.trainer, self.datamodule)
+        rehearse_guides(self.model, self.trainer, self.datamodule)
         print_cost(dry_run(self.model, self.datamodule, self.trainer))
 
     def _remember_folder(self, error: Exception) -> None:

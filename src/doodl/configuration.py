@@ -13,7 +13,7 @@ from doodl.files import read
 MOST_BYTES = 2**20
 """Largest size of a configuration in bytes."""
 MOST_ALIASES = 8
-"""Largest number of aliases in a configuration; nested ones grow exponentially."""
+"""Largest number of aliases in a configuration; nested aliases multiply."""
 
 CONFIGS = Path(__file__).parent / "configs"
 """Folder of the packaged configurations: in the package, or in a checkout."""
@@ -92,8 +92,8 @@ def _read(path: Path) -> dict[str, Any]:
     """Return the content of a configuration; unlike the parser's, errors name the file.
 
     Raises:
-        ValueError: the file cannot be read, is not a mapping, repeats a key, or has more
-            than `MOST_ALIASES` aliases.
+        ValueError: the file cannot be read, is not a mapping, repeats a key, or has
+            more than `MOST_ALIASES` aliases.
     """
     content = read(path, "a config", MOST_BYTES)
     try:

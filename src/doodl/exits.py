@@ -30,15 +30,13 @@ from types import FrameType
 from typing import NoReturn
 
 from doodl.terminal import line, shown
+from doodl.tracebacks import raised_here, user_frame
 from doodl.version import __version__
 
 FAILED, MISTAKE = 1, 2
 INTERRUPTED, TOLD_TO_END = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 LOG = "error.log"
-PACKAGE = Path(__file__).parent
-HOMES = (PACKAGE, PACKAGE.parents[1] / "callbacks")
-"""Folders of this package's source; in a checkout, the callbacks have their own."""
 
 
 class NothingMade(Exception):
@@ -116,7 +114,7 @@ def is_sentence(error: BaseException) -> bool:
     lightnings = type(error).__name__ == "MisconfigurationException"
     if isinstance(error, NothingMade) or lightnings:
         return True
-    return type(error) is ValueError and _frame(error, ours=True) == _frame(error)
+    return type(error) is ValueError and raised_here(error)
 
 
 def last_cause(error: BaseException) -> BaseException:
@@ -129,35 +127,6 @@ def last_cause(error: BaseException) -> BaseException:
             return error
         error = cause
         seen.add(id(error))
-
-
-def _frame(
-    error: BaseException, *, ours: bool = False
-) -> traceback.FrameSummary | None:
-    """Return the innermost frame of an exception, or the innermost one of ours."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if ours:
-        frames = [f for f in frames if _is_ours(f.filename)]  # type: ignore[assignment]
-    return frames[-1] if frames else None
-
-
-def _is_ours(file: str) -> bool:
-    return any(home in Path(file).parents for home in HOMES)
-
-
-def user_frame(error: BaseException) -> traceback.FrameSummary | None:
-    """Return the innermost frame in a file of the user, None without one."""
-    foreign = (sys.prefix, sys.base_prefix, os.path.dirname(os.__file__), "<")
-    frames = traceback.extract_tb(error.__traceback__)
-    mine = [
-        f
-        for f in frames
-        if not f.filename.startswith(foreign)
-        and "site-packages" not in f.filename
-        and not _is_ours(f.filename)
-        and Path(sys.argv[0]).name != Path(f.filename).name
-    ]
-    return mine[-1] if mine else None
 
 
 def _place(error: BaseException) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
 
 from doodl.events import Events
+from doodl.guides.rehearsal import Stage, rehearse, users_guides
 from doodl.jobs.data import PromptsAndSeeds
 from doodl.jobs.strategy import refuse_stock_strategies
-from doodl.precision import weights_of
+from doodl.precision import placement_of, weights_of
+from doodl.pretrained import load_text_to_image
+from doodl.pretrained.outline import outline
 from doodl.render_settings import RenderSettings
 
 MEANINGLESS = (
@@ -51,6 +55,50 @@ def preflight(
     events = Events(trainer.callbacks)  # type: ignore[attr-defined]
     events.states()
     events.check(trainer, module)
+
+
+def rehearse_guides(module: Any, trainer: Trainer, data: PromptsAndSeeds) -> None:
+    """Call guide and judge on two small pictures if a user wrote them.
+
+    A guide that fails on small pictures may need the model's size; it is then called
+    on pictures of that size.
+
+    Args:
+        module: the `GuidedGeneration`, whose model is not loaded yet.
+        trainer: decides device and precision.
+        data: the generations of the job.
+
+    Raises:
+        ValueError: the guide fails; the message gives the line and the remedy.
+    """
+    placement = placement_of(trainer)
+    for role, guide in module.settings.watchers.items():
+        stage = Stage(
+            gradient=role == "guide" and not trainer.predicting,
+            device=placement["device"],
+            autocast=placement["autocast"],
+        )
+        for own in users_guides(guide):
+            try:
+                rehearse(own, data.generations, stage)
+            except ValueError:
+                size = None if own.input_size else _size(module)
+                if size in (None, stage.size):
+                    raise
+                rehearse(own, data.generations, replace(stage, size=size))
+
+
+def _size(module: Any) -> tuple[int, int] | None:
+    """Return height and width of the job's pictures, or None if they are unknown."""
+    try:
+        if isinstance(module.pretrained, str):
+            model = outline(module.pretrained, loading=module.loading)
+        else:
+            model = load_text_to_image(module.pretrained)
+        shape = model.latent_shape(module.settings.height, module.settings.width)
+    except (ValueError, OSError):  # reported when the model is loaded
+        return None
+    return shape[1] * model.factor, shape[2] * model.factor
 
 
 def refuse_trainer_settings(trainer: Trainer) -> None:
