@@ -79,6 +79,7 @@ class Results(GenerationCallback):
         command = "predict" if trainer.predicting else "fit"
         self.settings = identity(module, trainer, command)
         self.archive.check(self.settings)
+        self.generations = []  # of an earlier job in this process
 
     @override
     def remaining(self, batch: Sequence[Generation]) -> list[Generation]:
@@ -173,6 +174,7 @@ class Results(GenerationCallback):
         self, trainer: Trainer, pl_module: GuidedGeneration, stage: str
     ) -> None:
         self.archive.tables.write()
+        self.archive.close()
 
     @override
     def on_exception(
@@ -182,6 +184,7 @@ class Results(GenerationCallback):
             self._save_state()
             if self.generations:  # the folder passed the check of its settings
                 self.archive.tables.write()
+        self.archive.close()
         if isinstance(exception, KeyboardInterrupt | SIGTERMException):
             Console().print("Stopped and saved: the same command goes on from here.")
 

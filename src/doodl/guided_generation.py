@@ -18,7 +18,7 @@ from doodl.generation import Generation
 from doodl.guides.base import Guide
 from doodl.guides.views import FullFrame, Views
 from doodl.jobs.dealing import Work, count_alone
-from doodl.jobs.preflight import preflight
+from doodl.jobs.preflight import preflight, rehearse_guides
 from doodl.optimizer import LatentOptimizer, LatentSGD, check_optimizer
 from doodl.precision import placement_of
 from doodl.pretrained import CheckpointSource, Pipeline, check_source
@@ -102,6 +102,7 @@ class GuidedGeneration(LightningModule):
         self.work = Work(data.batches(), count, self.events.remaining)
         trainer.fit_loop.max_epochs = int(self.work.current is not None)
         if self.work.current is not None:
+            rehearse_guides(self, trainer, data)
             self._load()
             self.settings.check(data.generations)  # again: networks add limits
 

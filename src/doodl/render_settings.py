@@ -105,6 +105,16 @@ class RenderSettings:
             raise ValueError(
                 f"Expected num_steps between 1 and 1000, received {num_steps}."
             )
+        if not 0 <= guidance_scale <= 100:
+            raise ValueError(
+                f"Expected a guidance_scale between 0 and 100, received "
+                f"{guidance_scale}; 1 is none, and 7.5 is usual."
+            )
+        if guidance_interval and not all(0 <= t <= 999 for t in guidance_interval):
+            raise ValueError(
+                "Expected a guidance_interval of timesteps from 0 to 999, received "
+                f"{list(guidance_interval)}."
+            )
         self.guide, self.judge, self.verdict = guide, judge, verdict
         self.method, self.adjoint = method or EDICT(mixing), adjoint
         self.edit, self.num_steps = edit, num_steps

@@ -135,7 +135,10 @@ def full_frame_scores(
         pixels: (B, 3, H, W) in [0, 1].
     """
     whole = FullFrame()
+    # Copies: a guide may write into what it is given.
     return {
-        name: guide.score(whole(pixels, guide.input_size, [])[:, 0], targets[name])
+        name: guide.score(
+            whole(pixels.clone(), guide.input_size, [])[:, 0], targets[name]
+        )
         for name, guide in watchers.items()
     }

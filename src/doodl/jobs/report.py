@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from doodl.terminal import line
+
 COLUMNS = ("prompt", "seed", "guide", "judge", "verdict")
 MOST = 64
 """Rows that the table shows at most."""
@@ -33,11 +35,11 @@ def scores_table(rows: list[dict[str, Any]]) -> Table:
         table.add_column(name, footer=footers[name], justify=side)
     for row in rows[:MOST]:
         table.add_row(
-            escape(row["prompt"]),
+            escape(line(row["prompt"])),
             str(row["seed"]),
             _change(row["guide_first"], row["guide_best"]),
             _change(row["judge_first"], row["judge_best"]),
-            row["reason"]
+            escape(line(row["reason"]))
             if row["status"] == "failed"
             else _change(row["verdict_first"], row["verdict_best"]),
         )
