@@ -117,10 +117,11 @@ class Results(GenerationCallback):
         if rendering.judge is not None:
             columns["judge"] = rendering.judge
         lists = {name: values.tolist() for name, values in columns.items()}
+        counts = dict(zip(("calls", "gradient_calls"), rendering.calls, strict=True))
         for i, lines in enumerate(self.metrics):
             if trajectory.seen(i, rendering):
                 values = {name: _number(values[i]) for name, values in lists.items()}
-                lines.append({"update": rendering.update, **values})
+                lines.append({"update": rendering.update, **values, **counts})
 
     @override
     def on_state(self, state: Mapping[str, Any]) -> None:

@@ -148,16 +148,18 @@ class GuidedGeneration(LightningModule):
             "optimizer": {key: dict(values) for key, values in momenta.items()},
             "trajectory": self.trajectory.state_dict(),
             "callbacks": self.events.states(),
+            "calls": self.renderer.denoiser.calls,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Resume the same batch, bit for bit, from a value of `state`."""
         self._update = state["update"]
         self.latents.data = state["latents"].to(self.device)
-        optimizer, momenta = self._optimizer(), state["optimizer"]
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": momenta})
+        optimizer = self._optimizer().state_dict() | {"state": state["optimizer"]}
+        self._optimizer().load_state_dict(optimizer)
         self.trajectory.load_state_dict(state["trajectory"])
         self.events.restore(state["callbacks"])
+        self.renderer.denoiser.calls = state["calls"]
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:
         """Return -1, which ends the epoch, once every generation has ended."""
@@ -204,9 +206,8 @@ class GuidedGeneration(LightningModule):
             self.events.state(self.state())
         else:
             with self._memory():
-                last = self.num_updates
-                result = self.renderer.render(self.latents, self.batch, update=last)
-                self._pending = self._record(result), {}
+                end = self.renderer.render(self.latents, self.batch, update=batch + 1)
+                self._pending = self._record(end), {}
             self._announce()
 
     def on_train_epoch_end(self) -> None:

@@ -245,3 +245,13 @@ def test_a_folder_on_a_full_disk_is_refused_before_networks_load(
     monkeypatch.setattr("doodl.pretrained.load_text_to_image", pytest.fail)
     with pytest.raises(ValueError, match="No space left on device"):
         fit(callbacks=[Results(str(folder))])
+
+
+def test_network_calls_are_counted_as_they_are_made(saved, folder, counted):
+    saved(num_updates=3)
+    for row in manifest(folder):
+        assert int(row["calls"]) == len(counted.no_grad) > 0
+        assert int(row["gradient_calls"]) == len(counted.grad) > 0
+        lines = (folder / row["id"] / "metrics.jsonl").read_text().splitlines()
+        grown = [json.loads(line)["gradient_calls"] for line in lines]
+        assert grown == [len(counted.grad) * u // 3 for u in range(4)]
