@@ -193,7 +193,7 @@ def make(name: str, known: argparse.Namespace, more: list[str]) -> Path:
         options += ["--references", str(real), "--features", "shapes/judge"]
     doodl(["test", *options, "--output", str(folder)])
     if name == "ablations":  # the last iterate of all, beside the best of all
-        doodl(["test", *options, "--last", "--output", str(folder / "last")])
+        doodl(["test", *options, "--iterate", "last", "--output", str(folder / "last")])
     lines = [(folder / "evaluation.md").read_text(), f"The paper: {table.paper}"]
     if name == "aesthetics" and not known.only:
         lines += kept_scene(folder)

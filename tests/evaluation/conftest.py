@@ -77,6 +77,8 @@ def results(tmp_path):
                 "verdict_best": gain > 0,
                 "selector": "guide",
                 "folder": generation.id,
+                "calls": 32,
+                "gradient_calls": 24,
             }
             row |= extra
             rows.append(row)
@@ -84,7 +86,13 @@ def results(tmp_path):
                 save(picture(seed, side), place / "original.png")
                 save(picture(seed + 100, side), place / "best.png")
             lines = [
-                {"update": u, "guide": 0.2 + u * gain, "judge": 0.5 + u * gain / 3}
+                {
+                    "update": u,
+                    "guide": 0.2 + u * gain,
+                    "judge": 0.5 + u * gain / 3,
+                    "calls": 8 * (u + 1),
+                    "gradient_calls": 8 * u,
+                }
                 for u in range(4)
             ]
             (place / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))

@@ -18,7 +18,14 @@ def rows(folder):
 def test_two_methods_are_scored_and_compared(results, run, tmp_path):
     prompts = [f"prompt {i}" for i in range(12)]
     first = results("doodl", prompts, gains=(0.3, 0.1))
-    second = results("one_step", prompts, gains=(0.1, -0.1), settings=results.one_step)
+    second = results(
+        "one_step",
+        prompts,
+        gains=(0.1, -0.1),
+        settings=results.one_step,
+        calls=4,
+        gradient_calls=4,
+    )
     printed = run("test", "--results", first, second, "--output", tmp_path / "out")
     text = (tmp_path / "out" / "evaluation.md").read_text()
     assert text in printed
@@ -32,9 +39,10 @@ def test_two_methods_are_scored_and_compared(results, run, tmp_path):
     assert (one["guide_before"], one["judge_after"], one["right_after"]) == (
         *("0.2", "0.8", "1"),
     )
-    # 4 steps of two latents: 3 updates with gradient and a last look; 4 + 4 of DDIM.
-    assert (one["calls"], one["gradient_calls"]) == ("8", "24")
-    assert (found[24]["calls"], found[24]["gradient_calls"]) == ("4", "4")
+    assert (one["calls"], one["gradient_calls"]) == ("32", "24")
+    assert float(one["equivalents"]) == 32 + 2.4 * 24
+    assert float(found[24]["equivalents"]) == 4 + 2.4 * 4
+    assert one["flops"] == ""  # nobody knows the invented model
     assert 2 < float(one["kurtosis"]) < 4
     assert 4 < float(one["psnr"]) < 12
 

@@ -78,9 +78,10 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
         help="class path of a judge that names attributes; by default the results' own",
     )
     parser.add_argument(
-        "--last",
-        action="store_true",
-        help="score the last update of an optimisation, in place of the best one",
+        "--iterate",
+        choices=("best", "last"),
+        help="which picture of every method is its result: that with the highest guide "
+        "score, or the last; by default the one that the method reports",
     )
     parser.add_argument(
         "--categories", metavar="FILE", help="CSV with the columns prompt and category"
@@ -111,7 +112,7 @@ def test(options: Sequence[str]) -> None:
     if not known.results:
         raise ValueError("Expected --results with one folder a method, received none.")
     methods = read_methods(
-        known.results, read_categories(known.categories), last=known.last
+        known.results, read_categories(known.categories), known.iterate
     )
     lines = []
     if known.ratings:
@@ -137,7 +138,7 @@ def report(options: Sequence[str]) -> None:
 
     known = report_parser().parse_args(options)
     methods = read_methods(
-        known.results, read_categories(known.categories), last=known.last
+        known.results, read_categories(known.categories), known.iterate
     )
     evaluation = scored(methods, find_clip(methods, known.clip), known.verdict, None)
     output = Path(known.output or methods[0].folder / "report")

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from doodl.evaluation.cost import GRADIENT_CALL
 from doodl.evaluation.scores import Scored
 from doodl.evaluation.statistics import (
     Interval,
@@ -69,8 +70,8 @@ def _head(evaluation: Evaluation) -> list[str]:
     lines = [
         f"{len(prompts)} prompts; generations: {counts}. Values are means with 95% "
         "intervals from a bootstrap over prompts, whose seeds stay together. Calls are "
-        "forward-equivalent network calls of a generation, counted from the updates "
-        "that were made.",
+        "the network calls of a generation, counted as they were made; one with "
+        f"gradient counts {GRADIENT_CALL:g}. FLOPs are those of the calls."
     ]
     found = findings(evaluation)
     return [*lines, "", *(f"- {line}" for line in found)] if found else lines
@@ -154,7 +155,7 @@ def _distances(evaluation: Evaluation) -> list[str]:
     return table(["", "FID", "KID"], rows) if rows else []
 
 
-def cell(value: Interval | None, factor: int = 1, *, signed: bool = False) -> str:
+def cell(value: Interval | None, factor: float = 1, *, signed: bool = False) -> str:
     """Return an interval as text: its mean, and its limits in brackets."""
     if value is None or math.isnan(value.mean):
         return "–"

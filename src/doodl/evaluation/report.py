@@ -111,7 +111,9 @@ def _tile(evaluation: Evaluation, method: Scored) -> dict[str, Any]:
             lines.append(f"{cell(after, scale)}{unit}")
     calls = clustered_mean(method.values("equivalents"))
     if calls.count:
-        lines.append(f"{calls.mean:,.0f} network calls a picture")
+        flops = clustered_mean(method.values("flops"))
+        size = f", {flops.mean / 1e12:.3g} TFLOP" if flops.count else ""
+        lines.append(f"{calls.mean:,.0f} network calls{size} a picture")
     value = (
         gain(method, part)
         if changes

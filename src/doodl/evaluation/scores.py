@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from doodl.evaluation.cost import calls_made
+from doodl.evaluation.cost import call_cost, calls_made
 from doodl.evaluation.folders import Method
 from doodl.evaluation.layouts import Result, number
 from doodl.evaluation.metrics import (
@@ -33,7 +33,7 @@ COLUMNS = (
     *("guide_before", "guide_after", "judge_before", "judge_after"),
     *("right_before", "right_after", "wrong", "reason"),
     *("clip_before", "clip_after", "moved", "psnr", "lpips"),
-    *("updates", "calls", "gradient_calls", "equivalents", "seconds"),
+    *("updates", "calls", "gradient_calls", "equivalents", "flops", "seconds"),
     *("norm", "autocorrelation", "kurtosis", "low_frequencies"),
 )
 """Columns of `evaluation.csv`."""
@@ -101,11 +101,20 @@ def score(method: Method, scorers: Scorers) -> Scored:
             best = found.get("best", next(iter(found.values()), None))
             rows[key] |= {} if best is None else whiteness(best)
     scored = Scored(method, rows)
+    _count_flops(scored)
     _judge(scored, scorers.judge or _own_judge(method))
     if scorers.clip is not None:
         _score_texts(scored, scorers.clip)
     _measure_movement(scored, scorers)
     return scored
+
+
+def _count_flops(scored: Scored) -> None:
+    cost = call_cost(scored.method.settings)
+    for key, result in scored.method.results.items():
+        calls = calls_made(result.row)
+        if cost is not None and calls is not None:
+            scored.rows[key]["flops"] = calls.flops(cost)
 
 
 def _own_judge(method: Method) -> Describes | None:
@@ -118,7 +127,7 @@ def _own_judge(method: Method) -> Describes | None:
 def _recorded(method: Method, result: Result) -> Scores:
     """Return what the manifest says."""
     row = result.row
-    calls = calls_made(method.settings, row)
+    calls = calls_made(row)
     found: Scores = {
         "method": method.name,
         "prompt": result.prompt,

@@ -21,6 +21,8 @@ METRICS = {
     "moved": ("moved", 1),
     "psnr": ("PSNR", 1),
     "equivalents": ("calls", 1),
+    "flops": ("TFLOP", 1e-12),
+    "seconds": ("seconds", 1),
 }
 """Columns that methods are compared on: titles, and factors that they print with."""
 FEW = 10
@@ -102,7 +104,8 @@ def evaluate(methods: Sequence[Scored]) -> Evaluation:
     }
     if len(selectors) > 1:
         found.notes.append(
-            "Some methods report the picture that the guide prefers, others the last."
+            "Some methods report the picture that the guide prefers, others the last; "
+            "--iterate best and --iterate last treat all alike."
         )
     return found
 
