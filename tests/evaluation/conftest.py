@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from doodl.callbacks.animation import animate
 from doodl.generation import Generation
 from doodl.images import save
 from doodl.jobs.tables import COLUMNS
@@ -52,6 +53,7 @@ def results(tmp_path):
         settings=SETTINGS,
         side=8,
         pictures=True,
+        films=(),
         **extra,
     ):
         folder = tmp_path / name
@@ -85,6 +87,9 @@ def results(tmp_path):
             if pictures:
                 save(picture(seed, side), place / "original.png")
                 save(picture(seed + 100, side), place / "best.png")
+            if films:
+                content = animate(list(films), 100)
+                (place / "trajectory.png").write_bytes(content)
             lines = [
                 {
                     "update": u,

@@ -36,6 +36,7 @@ class Result:
         latents: file of the latents, or None.
         metrics: file of the scores of every update, or None.
         category: of the prompt, or "".
+        animation: file with the pictures of all updates, or None.
     """
 
     prompt: str
@@ -47,6 +48,7 @@ class Result:
     latents: Path | None = None
     metrics: Path | None = None
     category: str = ""
+    animation: Path | None = None
 
 
 def own(folder: Path, iterate: Iterate | None = None) -> Iterator[Result]:
@@ -75,6 +77,7 @@ def own(folder: Path, iterate: Iterate | None = None) -> Iterator[Result]:
                 latents=_file(place / "latents.safetensors"),
                 metrics=metrics,
                 category=str(row.get("category") or ""),
+                animation=_file(place / "trajectory.png"),
             )
 
 
