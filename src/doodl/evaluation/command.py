@@ -48,6 +48,9 @@ def test_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="of FID and KID: a CLIP, or 'inception' where its weights are there",
     )
+    parser.add_argument(
+        "--against", metavar="NAME", help="compare the others with this method only"
+    )
     parser.add_argument("--lpips", metavar="NETWORK", help="alex, vgg or squeeze")
     parser.add_argument(
         "--ratings", nargs="+", default=[], metavar="FILE", help="exported answers"
@@ -118,17 +121,19 @@ def test(options: Sequence[str]) -> None:
     if known.ratings:
         sheet = _sheet(known.ratings, known.results, known.sheet)
         lines = rating_lines(known.ratings, sheet)
+    names = [method.name for method in methods]
+    if known.against not in (None, *names):
+        raise ValueError(
+            f"Expected --against with one of {', '.join(names)}, received "
+            f"'{known.against}'."
+        )
     clip = find_clip(methods, known.clip)
     evaluation = scored(methods, clip, known.verdict, known.lpips)
-    evaluation.ratings = lines
+    evaluation.ratings, evaluation.against = lines, known.against
     if known.references:
         add_distances(evaluation, Path(known.references), known.features, clip)
     output = Path(known.output or methods[0].folder)
-    output.mkdir(parents=True, exist_ok=True)
-    text = markdown(evaluation)
-    write(output / "evaluation.csv", to_csv(evaluation.methods).encode())
-    write(output / "evaluation.md", text.encode())
-    print(text)
+    print(save(evaluation, output))
     print(f"Written: {output / 'evaluation.csv'}, {output / 'evaluation.md'}")
 
 
@@ -143,6 +148,15 @@ def report(options: Sequence[str]) -> None:
     evaluation = scored(methods, find_clip(methods, known.clip), known.verdict, None)
     output = Path(known.output or methods[0].folder / "report")
     print(f"Written: {write_report(evaluation, output)}")
+
+
+def save(evaluation: Evaluation, output: Path) -> str:
+    """Write `evaluation.csv` and `evaluation.md` into a folder; return the latter."""
+    output.mkdir(parents=True, exist_ok=True)
+    text = markdown(evaluation)
+    write(output / "evaluation.csv", to_csv(evaluation.methods).encode())
+    write(output / "evaluation.md", text.encode())
+    return text
 
 
 def scored(

@@ -163,9 +163,13 @@ def _with_category(result: Result, categories: Mapping[str, str]) -> Result:
 
 
 def _keyed(results: Sequence[Result]) -> dict[Key, Result]:
-    """Key results by prompt and seed, and by name where that is not enough."""
-    counts = Counter((result.prompt, result.seed) for result in results)
+    """Key results by prompt and seed, and by name where that is not enough.
+
+    An edit without a prompt is known by its name: its picture takes the prompt's part.
+    """
+    keys = [(result.prompt or result.name, result.seed) for result in results]
+    counts = Counter(keys)
     return {
-        (r.prompt, r.seed if counts[r.prompt, r.seed] == 1 else f"{r.seed} {r.name}"): r
-        for r in results
+        (prompt, seed if counts[prompt, seed] == 1 else f"{seed} {r.name}"): r
+        for (prompt, seed), r in zip(keys, results, strict=True)
     }
