@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from torch import Tensor
@@ -42,11 +43,18 @@ class Results(GenerationCallback):
     Args:
         folder: results folder; it is created if it does not exist.
         save_every_n_updates: number of updates between two saves of a batch's state.
+        report: whether the process that finishes the job writes the page of
+            `doodl report` into the folder.
     """
 
     changes_images = False
 
-    def __init__(self, folder: str = "results", save_every_n_updates: int = 5) -> None:
+    def __init__(
+        self,
+        folder: str = "results",
+        save_every_n_updates: int = 5,
+        report: bool = False,
+    ) -> None:
         if save_every_n_updates < 1:
             raise ValueError(
                 "Expected save_every_n_updates of at least 1, received "
@@ -54,6 +62,7 @@ class Results(GenerationCallback):
             )
         self.archive = Archive(folder)
         self.save_every_n_updates = save_every_n_updates
+        self.writes_page = report
         self.settings: dict[str, Any] = {}
         self.status = "finished"
         self.batch: list[Generation] = []
@@ -118,10 +127,11 @@ class Results(GenerationCallback):
         if rendering.judge is not None:
             columns["judge"] = rendering.judge
         lists = {name: values.tolist() for name, values in columns.items()}
+        counts = dict(zip(("calls", "gradient_calls"), rendering.calls, strict=True))
         for i, lines in enumerate(self.metrics):
             if trajectory.seen(i, rendering):
                 values = {name: _number(values[i]) for name, values in lists.items()}
-                lines.append({"update": rendering.update, **values})
+                lines.append({"update": rendering.update, **values, **counts})
 
     @override
     def on_state(self, state: Mapping[str, Any]) -> None:
@@ -175,6 +185,18 @@ class Results(GenerationCallback):
     ) -> None:
         self.archive.tables.write()
         self.archive.close()
+        finished = 0 < len(self.rows()) == len(self.generations)
+        if self.writes_page and finished:
+            self._write_page()
+
+    def _write_page(self) -> None:
+        """Write the page of `doodl report`; the results stand also without it."""
+        from doodl.evaluation.command import report
+
+        try:
+            report([str(self.folder)])
+        except (ValueError, OSError) as error:
+            rank_zero_warn(f"The report could not be written: {error}")
 
     @override
     def on_exception(

@@ -35,8 +35,8 @@ class GuidedGeneration(LightningModule):
     One epoch is one batch of generations, and one training step is one update: the pair
     is denoised through the whole EDICT chain and decoded, and the guide scores both
     images. The loss is the guide's loss, averaged over a pair's two images and summed
-    over the generations. The only parameter is `latents`, (2, B, C, h, w): the networks
-    are frozen, and are no submodules.
+    over the generations. The networks are frozen and are no submodules: the only
+    parameter is `latents`, (2, B, C, h, w).
 
     Args:
         pretrained: diffusers model: a hub id, a local folder, a `.safetensors` file,
@@ -52,8 +52,7 @@ class GuidedGeneration(LightningModule):
         ValueError: a value is out of range, or two values exclude each other.
 
     References:
-        Wallace et al., End-to-End Diffusion Latent Optimization Improves Classifier
-        Guidance, ICCV 2023, arXiv 2303.13703.
+        Wallace et al., ICCV 2023, arXiv 2303.13703.
     """
 
     def __init__(
@@ -100,8 +99,8 @@ class GuidedGeneration(LightningModule):
         self._views: Views = self.events.views() if stage == "fit" else FullFrame()
         count = getattr(trainer.strategy, "count", count_alone)()
         self.work = Work(data.batches(), count, self.events.remaining)
-        trainer.fit_loop.max_epochs = int(self.work.current is not None)
-        if self.work.current is not None:
+        trainer.fit_loop.max_epochs = int(self.work.left)
+        if self.work.left:
             rehearse_guides(self, trainer, data)
             self._load()
             self.settings.check(data.generations)  # again: networks add limits
@@ -130,8 +129,7 @@ class GuidedGeneration(LightningModule):
         self._pending: tuple[Rendering, dict[str, Tensor]] | None = None
         self.trajectory = Trajectory(generations, selector)
         self.batch: Batch = self.renderer.prepare(generations)
-        self.latents.data = self.renderer.initial(self.batch)
-        self.latents.grad = None
+        self.latents.data, self.latents.grad = self.renderer.initial(self.batch), None
         self.events.start(generations)
 
     def on_train_epoch_start(self) -> None:
@@ -150,16 +148,18 @@ class GuidedGeneration(LightningModule):
             "optimizer": {key: dict(values) for key, values in momenta.items()},
             "trajectory": self.trajectory.state_dict(),
             "callbacks": self.events.states(),
+            "calls": self.renderer.denoiser.calls,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Resume the same batch, bit for bit, from a value of `state`."""
         self._update = state["update"]
         self.latents.data = state["latents"].to(self.device)
-        optimizer, momenta = self._optimizer(), state["optimizer"]
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": momenta})
+        optimizer = self._optimizer().state_dict() | {"state": state["optimizer"]}
+        self._optimizer().load_state_dict(optimizer)
         self.trajectory.load_state_dict(state["trajectory"])
         self.events.restore(state["callbacks"])
+        self.renderer.denoiser.calls = state["calls"]
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:
         """Return -1, which ends the epoch, once every generation has ended."""
@@ -172,10 +172,10 @@ class GuidedGeneration(LightningModule):
         with self._memory():
             final = self.renderer.sample(self.latents, self.batch)
             losses = self.renderer.losses(final, self.batch, batch, self._views)
-            rendering = self.renderer.score(
-                final, losses.pixels[0], self.batch, update=batch, latents=self.latents
+            pixels, z = losses.pixels[0], self.latents
+            rendering = self._record(
+                self.renderer.score(final, pixels, self.batch, update=batch, latents=z)
             )
-            rendering = self._record(rendering)
             self.events.stop(self.trajectory, rendering)
             self._pending = rendering, losses.terms | {"pair_gap": rendering.gap}
             loss = losses.total.sum()
@@ -195,8 +195,8 @@ class GuidedGeneration(LightningModule):
         if self._pending is not None:
             rendering, terms = self._pending
             optimizer.losses = -rendering.guide
-            latents = self.latents.detach()
-            terms |= pairs.properties(latents) | self._drift(latents)
+            z = self.latents.detach()
+            terms |= pairs.properties(z) | self._drift(z)
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
         """Report the update to the callbacks; after the last, render the result."""
@@ -208,8 +208,8 @@ class GuidedGeneration(LightningModule):
             self.events.state(self.state())
         else:
             with self._memory():
-                final = self.renderer.render(self.latents, self.batch, update=batch + 1)
-                self._pending = self._record(final), {}
+                end = self.renderer.render(self.latents, self.batch, update=batch + 1)
+                self._pending = self._record(end), {}
             self._announce()
 
     def on_train_epoch_end(self) -> None:
@@ -218,8 +218,7 @@ class GuidedGeneration(LightningModule):
             return
         self.events.end(self.trajectory)
         self.work.advance()
-        more = self.work.current is not None
-        self.trainer.fit_loop.max_epochs = self.current_epoch + 1 + more
+        self.trainer.fit_loop.max_epochs = self.current_epoch + 1 + self.work.left
 
     def predict_step(self, batch: list[Generation], batch_idx: int) -> Trajectory:
         """Sample a batch of generations with the baseline, without optimising."""

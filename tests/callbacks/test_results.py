@@ -245,3 +245,32 @@ def test_a_folder_on_a_full_disk_is_refused_before_networks_load(
     monkeypatch.setattr("doodl.pretrained.load_text_to_image", pytest.fail)
     with pytest.raises(ValueError, match="No space left on device"):
         fit(callbacks=[Results(str(folder))])
+
+
+def test_network_calls_are_counted_as_they_are_made(saved, folder, counted):
+    saved(num_updates=3)
+    for row in manifest(folder):
+        assert int(row["calls"]) == len(counted.no_grad) > 0
+        assert int(row["gradient_calls"]) == len(counted.grad) > 0
+        lines = (folder / row["id"] / "metrics.jsonl").read_text().splitlines()
+        grown = [json.loads(line)["gradient_calls"] for line in lines]
+        assert grown == [len(counted.grad) * u // 3 for u in range(4)]
+
+
+def test_the_job_that_is_finished_writes_its_report(fit, tmp_path, capsys):
+    settings = {"num_updates": 1, "judge": Symmetry()}
+    fit(callbacks=[Results(str(tmp_path / "plain"))], **settings)
+    assert not (tmp_path / "plain" / "report").exists()
+    fit(callbacks=[Results(str(tmp_path / "shown"), report=True)], **settings)
+    page = tmp_path / "shown" / "report" / "index.html"
+    assert "a blue star" in page.read_text()
+    assert str(page) in capsys.readouterr().out
+
+
+def test_a_report_that_cannot_be_written_does_not_undo_the_job(fit, tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "report").write_text("in the way")
+    with pytest.warns(UserWarning, match="report could not be written"):
+        fit(callbacks=[Results(str(folder), report=True)], num_updates=1)
+    assert len(manifest(folder)) == 2

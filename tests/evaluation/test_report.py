@@ -7,9 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from doodl.evaluation.folders import read_method
+from doodl.evaluation.pictures import film
 from doodl.evaluation.report import command
+from doodl.images import load
 
 HIT = "document.title='hit'"
 EVIL = f'<img src=x onerror="{HIT}"></script><script>{HIT}</script> {{{{ 7*7 }}}} \'&"'
@@ -160,6 +163,27 @@ def test_a_closer_look_has_the_command_and_goes_on_by_keyboard(page):
     assert find(browser, "#view")[0].get_attribute("open") is None
 
 
+def test_the_scrubber_shows_the_picture_of_each_update(page, results):
+    frames = [torch.full((3, 8, 8), 60 * u, dtype=torch.uint8) for u in range(4)]
+    browser = page(films=frames)
+    find(browser, "#grid .card")[0].send_keys("\ue007")
+    (slider, *_), (cell, *_) = find(browser, ".scrub input"), find(browser, ".cell")
+    assert not cell.is_displayed()  # the result, until a hand moves the scrubber
+    seen = []
+    for _ in range(4):
+        seen.append(find(browser, ".scrub output")[0].text.partition(" ·")[0])
+        slider.send_keys("\ue012")
+    assert seen == [f"update {u} of 3" for u in (3, 2, 1, 0)]
+    assert cell.is_displayed()
+    place = cell.value_of_css_property("background-position")
+    assert place == "0% 0%"
+    assert "guide 0.200" in find(browser, ".scrub output")[0].text
+    slider.send_keys("\ue014")
+    assert cell.value_of_css_property("background-position") == "100% 0%"
+    find(browser, "#view .pair input")[0].send_keys("\ue014")
+    assert not cell.is_displayed()
+
+
 def test_a_prompt_with_markup_is_text(page):
     browser = page((EVIL, "a blue star"))
     assert browser.title == "Report"
@@ -251,6 +275,22 @@ def test_one_method_has_a_page_without_a_rating_sheet(results, run, tmp_path):
     assert "index.html" in run("report", folder)
     assert not (folder / "report" / "sheet.html").exists()
     assert (folder / "report" / "index.html").read_text().count("<svg") == 2
+
+
+def test_a_film_is_a_sheet_of_its_frames(results, tmp_path):
+    frames = [torch.full((3, 6, 8), 50 * u, dtype=torch.uint8) for u in range(5)]
+    folder = results(films=frames)
+    found = film(next(iter(read_method(folder, "m", {}).results.values())), tmp_path)
+    assert (found["columns"], found["rows"]) == (3, 2)
+    assert found["updates"] == [0, 1, 2, 3, 4]
+    assert found["judge"][0] == 0.5
+    assert found["judge"][4] is None  # no record of that update
+    sheet = load(tmp_path / found["sheet"])
+    assert sheet.shape == (3, 12, 24)
+    for number in range(5):
+        row, column = divmod(number, 3)
+        cell = sheet[:, 6 * row : 6 * row + 6, 8 * column : 8 * column + 8]
+        assert (cell * 255).round().unique().tolist() == [50 * number]
 
 
 def test_large_pictures_have_thumbnails(results, run, tmp_path):

@@ -12,20 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import BaseLoader, Environment
-from PIL import Image
 
 from doodl.evaluation.curves import curves
 from doodl.evaluation.folders import Method
 from doodl.evaluation.layouts import Result
 from doodl.evaluation.markdown import cell, findings
+from doodl.evaluation.pictures import copied, film
 from doodl.evaluation.ratings import KEY, Question, key_of, make_sheet, sheet_id
 from doodl.evaluation.scores import Scored, Scores
 from doodl.evaluation.statistics import Key, clustered_mean
 from doodl.evaluation.summary import METRICS, Evaluation, gain
 from doodl.files import write
 
-SMALL = 256
-"""Pictures with longer sides have a thumbnail of this size."""
 SHOWN = ("guide", "judge", "right", "clip")
 """Scores with a value before and one after."""
 DETAILS = ("moved", "psnr", "equivalents", "seconds", "updates")
@@ -111,7 +109,9 @@ def _tile(evaluation: Evaluation, method: Scored) -> dict[str, Any]:
             lines.append(f"{cell(after, scale)}{unit}")
     calls = clustered_mean(method.values("equivalents"))
     if calls.count:
-        lines.append(f"{calls.mean:,.0f} network calls a picture")
+        flops = clustered_mean(method.values("flops"))
+        size = f", {flops.mean / 1e12:.3g} TFLOP" if flops.count else ""
+        lines.append(f"{calls.mean:,.0f} network calls{size} a picture")
     value = (
         gain(method, part)
         if changes
@@ -159,39 +159,16 @@ def _shot(
         name: [row.get(f"{name}_before"), row.get(f"{name}_after")] for name in SHOWN
     }
     return {
-        "before": _picture(result.before, pictures),
-        "after": _picture(result.after, pictures),
+        "before": copied(result.before, pictures),
+        "after": copied(result.after, pictures),
         "scores": {k: v for k, v in scores.items() if v != [None, None]},
         "details": {k: row[k] for k in DETAILS if row.get(k) not in (None, "")},
         "wrong": row.get("wrong") or "",
         "reason": row.get("reason") or "",
         "failed": row.get("status") == "failed",
+        "film": film(result, pictures),
         "command": command(method, result),
     }
-
-
-def _picture(path: Path | None, folder: Path) -> list[str] | None:
-    """Copy a picture as thumbnail and for a closer look; return both names."""
-    if path is None:
-        return None
-    content = path.read_bytes()
-    name = hashlib.blake2b(content, digest_size=8).hexdigest()
-    with Image.open(path) as picture:
-        if max(picture.size) <= SMALL:
-            _write_once(folder / f"{name}.png", content)
-            return [f"{name}.png"] * 2
-        small, large = folder / f"{name}-s.webp", folder / f"{name}.webp"
-        if not large.is_file():
-            shown = picture.convert("RGB")
-            shown.save(large, quality=90)
-            shown.thumbnail((SMALL, SMALL))
-            shown.save(small, quality=80)
-    return [small.name, large.name]
-
-
-def _write_once(path: Path, content: bytes) -> None:
-    if not path.is_file():
-        write(path, content)
 
 
 def command(method: Method, result: Result) -> str:
@@ -219,7 +196,7 @@ def _write_sheet(
     shown = []
     for q in questions:
         names = [
-            _picture(results[side, q.prompt, q.seed].after, folder / "pictures")
+            copied(results[side, q.prompt, q.seed].after, folder / "pictures")
             for side in (q.left, q.right)
         ]
         pair = [name[1] for name in names if name]

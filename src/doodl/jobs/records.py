@@ -69,4 +69,6 @@ def summary(trajectory: Trajectory, index: int, status: str) -> dict[str, Any]:
         "selector": trajectory.selector,
         "folder": generation.id,
         "reason": failure or reason,
+        "calls": last.calls[0] if last else 0,
+        "gradient_calls": last.calls[1] if last else 0,
     }

@@ -28,6 +28,8 @@ COLUMNS = (
     "selector",
     "folder",
     "reason",
+    "calls",
+    "gradient_calls",
 )
 """Columns of `manifest.csv`."""
 TIMES = ("id", "seconds")
