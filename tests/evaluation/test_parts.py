@@ -1,6 +1,7 @@
 """Metrics, verdicts, whiteness, cost and ratings against independent statements."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch.nn.functional import cosine_similarity
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from doodl.description import describe
+from doodl.editing import Edit
 from doodl.evaluation.cost import calls_made, spent_by, update_calls
 from doodl.evaluation.metrics import (
     MOST_PSNR,
@@ -22,12 +24,14 @@ from doodl.evaluation.whiteness import low_frequencies, whiteness
 from doodl.generation import Generation
 from doodl.guides import CLIPText
 from doodl.images import load, save
+from doodl.optimizer import LatentSGD
 from doodl.pretrained import load_clip
 from doodl.sampling import adjoints
 from doodl.sampling.ddim import DDIM
 from doodl.sampling.edict import EDICT
 from doodl.shapes.attributes import HEADS, readings
 from doodl.shapes.judge import matches
+from doodl.starts import BestOf
 
 
 @pytest.fixture
@@ -175,9 +179,15 @@ def test_smooth_noise_is_not(generator):
 # Cost ---------------------------------------------------------------------------------
 
 
-def test_calls_are_those_that_the_model_counts(fit, counted):
-    settings = {"command": "fit", "model": {"num_steps": 2, "edit": None}}
-    fit(("a red circle",), num_updates=3, guidance_scale=1.0)
+@pytest.mark.parametrize("part", ["neither", "start", "edit"])
+def test_calls_are_those_that_the_model_counts(fit, counted, part, tmp_path):
+    save(torch.rand(3, 32, 32), tmp_path / "picture.png")
+    picture = {"edit": Edit(), "images": [str(tmp_path / "picture.png")]}
+    picture["optimizer"] = partial(LatentSGD, average_pair=False)
+    chosen = {"start": {"start": BestOf(3, 4)}, "edit": picture}.get(part, {})
+    parts = {name: describe(chosen.get(name)) for name in ("edit", "start")}
+    settings = {"command": "fit", "model": {"num_steps": 2, **parts}}
+    fit(("a red circle",), num_updates=3, guidance_scale=1.0, **chosen)
     found = calls_made(settings, {"updates": 3})
     # The reversible adjoint makes each of its calls without gradient first.
     repeated = len(counted.grad)
@@ -224,6 +234,11 @@ def test_curves_grow_with_updates():
     settings = {"command": "fit", "model": {"num_steps": 5}}
     assert spent_by(settings, 0) == 10
     assert spent_by(settings, 2) == 10 + 2 * 34
+    settings["model"] |= {
+        "adjoint": describe(adjoints.ShortcutAdjoint()),
+        "start": describe(BestOf(3, 4)),
+    }
+    assert spent_by(settings, 2) == 12 + 10 + 2 * (10 + 2 * 1.4)
 
 
 # Ratings ------------------------------------------------------------------------------

@@ -54,10 +54,10 @@ def calls_made(settings: Mapping[str, Any], row: Mapping[str, Any]) -> Calls | N
             return Calls(steps, steps, steps * (1 + ONE_STEP_CALL))
         if name == "BestOfN":  # its last update is that of the last sample
             return Calls(steps * (made + 1), 0, float(steps * (made + 1)))
-        chain = chain_calls(settings)
+        chain = chain_calls(settings) + start_calls(settings)
         return Calls(chain, 0, float(chain))
     chain = chain_calls(settings)
-    other = chain * (4 if settings["model"].get("edit") else 1)
+    other = chain * (3 if settings["model"].get("edit") else 1) + start_calls(settings)
     update = update_calls(settings)
     plain = other + made * (chain - update.differentiated)
     gradient = made * update.differentiated
@@ -99,11 +99,21 @@ def update_calls(settings: Mapping[str, Any]) -> GradientCalls:
     return GradientCalls(chain, 0 if name == "DirectAdjoint" else count, count)
 
 
+def start_calls(settings: Mapping[str, Any]) -> int:
+    """Return the calls in which the initial noise was selected."""
+    start = settings["model"].get("start") or {}
+    arguments = start.get("init_args", {})
+    if class_of(start) != "BestOf" or arguments["num_draws"] < 2:
+        return 0
+    return int(arguments["num_draws"]) * int(arguments["num_steps"])
+
+
 def spent_by(settings: Mapping[str, Any], update: int) -> float:
     """Return forward-equivalent calls until an update's rendering is known."""
     if is_prediction(settings):
         return float(steps_of(settings) * (update + 1))
-    return chain_calls(settings) + update * update_calls(settings).equivalents
+    first = chain_calls(settings) + start_calls(settings)
+    return first + update * update_calls(settings).equivalents
 
 
 def is_prediction(settings: Mapping[str, Any]) -> bool:
