@@ -15,6 +15,7 @@ from doodl import latents as pairs
 from doodl.baselines import BestOfN, OneStep
 from doodl.callbacks import Multicrop
 from doodl.editing import Edit
+from doodl.execution import Execution
 from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
 from doodl.guides import Guide, Symmetry
@@ -364,6 +365,22 @@ def test_two_updates_are_the_papers_algorithm(fit, model):
     initial = module.kept[0].first[0].latents
     assert (initial - expected[:, 0]).abs().max() > 0.05  # something moved
     torch.testing.assert_close(module.latents.data, expected, rtol=0, atol=1e-4)
+
+
+class Counts(Symmetry):
+    """A loss that leaves PyTorch on its way."""
+
+    def forward(self, pixels, targets):
+        bright = (pixels.detach().numpy() > 0.5).mean(axis=(1, 2, 3))
+        return torch.tensor(bright, dtype=pixels.dtype)
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_loss_without_a_gradient_is_refused_and_names_best_of_n(fit, one_by_one):
+    execution = Execution(image_by_image=one_by_one)
+    with pytest.raises(ValueError, match="guide Counts, received losses without a gra"):
+        fit(guide=Counts(), execution=execution, num_steps=T)
+    fit(guide=Counts(), baseline=BestOfN(2), stage="predict", num_steps=T)
 
 
 # What rules and adjoints are told

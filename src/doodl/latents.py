@@ -55,6 +55,17 @@ def noise(seeds: Sequence[int], name: str, update: int, shape: Sequence[int]) ->
     return torch.stack(draws)
 
 
+def redraw(seeds: Sequence[int], number: int, shape: tuple[int, int, int]) -> Tensor:
+    """One of each generation's draws of initial noise, (B, C, h, w), in float32.
+
+    Args:
+        seeds: one seed for each generation.
+        number: of the draw; 0 is what `draw` returns.
+        shape: (C, h, w) of one latent.
+    """
+    return noise(seeds, "draw", number, shape) if number else draw(seeds, shape)
+
+
 def norms(latents: Tensor) -> Tensor:
     """Euclidean norm of each latent, (2, B)."""
     return latents.flatten(2).norm(dim=2)

@@ -30,8 +30,8 @@ class JobCost:
         decoder: cost of decoding all latents of a batch.
         gradient: how many calls of a chain are differentiated, and how many of them
             backward runs again.
-        other_chains: chains without a gradient per batch: the last rendering, and two
-            more for an edit, which inverts its pictures and samples them once.
+        other_chains: chains without a gradient per batch: the last rendering, and what
+            the initial latents take, as a share of a chain.
         reversible: whether the method can be reversed.
         weights: bytes of the networks.
         latents: bytes of one latent of each generation of the batch.
@@ -48,7 +48,7 @@ class JobCost:
     calls: tuple[CallCost, CallCost]
     decoder: CallCost
     gradient: GradientCalls
-    other_chains: int
+    other_chains: float
     reversible: bool
     weights: int
     latents: int
@@ -110,7 +110,7 @@ def cost_table(cost: JobCost) -> Table:
     calls, repeated, differentiated = cost.gradient
     alone = f", {cost.plain} of them without guidance" if cost.plain else ""
     method = ", estimated from FLOPs" if cost.estimated else ""
-    others = cost.other_chains * calls
+    others = round(cost.other_chains * calls)
     processes = f"{cost.processes} process{'es' if cost.processes > 1 else ''}"
     rows = {
         "generations": f"{cost.remaining} in {cost.batches} batches",

@@ -57,7 +57,8 @@ def dry_run(
     height, width = (side * model.factor for side in renderer.shape[1:])
     apart = settings.execution.apart(device, height * width)
     latent = math.prod(renderer.shape) * settings.latents_dtype.itemsize
-    count = settings.method.num_latents
+    count, chain = settings.method.num_latents, probe.num_calls
+    start = settings.edit or settings.start
     pictures = 9 * height * width  # three of them, at most 3 bytes a pixel
     return JobCost(
         remaining=sum(map(len, batches)),
@@ -69,7 +70,7 @@ def dry_run(
         calls=calls,
         decoder=decoder.times(count * batch, apart=apart),
         gradient=_gradient(renderer, calls, available),
-        other_chains=1 if settings.edit is None else 3,
+        other_chains=1 + (start.num_calls(chain) / chain if start else 0),
         reversible=settings.method.reversible,
         weights=weights,
         latents=batch * latent,
