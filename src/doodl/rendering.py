@@ -204,9 +204,8 @@ class Renderer:
             update: number of updates that the initial latents have had.
             latents: the initial latents; None if no latents reproduce the images.
         """
-        # The scorers get a copy, because a guide may modify its input in place.
         pixels, final, seen = pixels.detach(), final.detach(), pixels.detach().clone()
-        found = full_frame_scores(self.settings.watchers, batch.targets, seen)
+        found = full_frame_scores(self.settings.watchers, batch.targets, pixels)
         verdict = self.settings.verdict
         gap = pairs.gap(final[[0, -1]]) / final[0].flatten(1).std(dim=1)
         if not self._gap_warned:
