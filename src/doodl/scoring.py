@@ -143,7 +143,7 @@ def full_frame_scores(
         pixels: (B, 3, H, W) in [0, 1].
     """
     whole = FullFrame()
-    # Copies: a guide may write into what it is given.
+    # Each guide gets a copy, because it may modify its input in place.
     return {
         name: guide.score(
             whole(pixels.clone(), guide.input_size, [])[:, 0], targets[name]

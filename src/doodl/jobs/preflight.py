@@ -90,12 +90,15 @@ def rehearse_guides(module: Any, trainer: Trainer, data: PromptsAndSeeds) -> Non
 
 def _size(module: Any) -> tuple[int, int] | None:
     """Return height and width of the job's pictures, or None if they are unknown."""
+    height, width = module.settings.height, module.settings.width
+    if height and width:
+        return height, width
     try:
         if isinstance(module.pretrained, str):
             model = outline(module.pretrained, loading=module.loading)
         else:
             model = load_text_to_image(module.pretrained)
-        shape = model.latent_shape(module.settings.height, module.settings.width)
+        shape = model.latent_shape(height, width)
     except (ValueError, OSError):  # reported when the model is loaded
         return None
     return shape[1] * model.factor, shape[2] * model.factor
