@@ -22,7 +22,9 @@ from typing_extensions import override
 from doodl.callbacks import EarlyStopping, ImageLogger, Multicrop, Progress, Results
 from doodl.configuration import CONFIGS, default_configs, packaged
 from doodl.guided_generation import GuidedGeneration
+from doodl.help import FullHelp, command_help
 from doodl.jobs.data import PromptsAndSeeds
+from doodl.jobs.saved_config import SavedConfig
 from doodl.jobs.signals import requeue_as_stop
 from doodl.jobs.strategy import independent
 from doodl.precision import NetworkPrecision
@@ -37,6 +39,15 @@ class Parser(LightningArgumentParser):
         """Print the error message with option names and short class names, and exit."""
         message = re.sub(r'Parser key "([^"]+)"', r"--\1", message)
         fail(re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", message))
+
+    @override
+    def format_help(self, *args: Any) -> str:
+        """Return a short help of the command and its subcommands."""
+        return command_help(self) or self.full_help()
+
+    def full_help(self) -> str:
+        """Return all options, as jsonargparse lists them."""
+        return super().format_help()
 
 
 class DoodlCLI(LightningCLI):
@@ -66,9 +77,11 @@ class DoodlCLI(LightningCLI):
             action="store_true",
             help="check the whole job, print its estimated cost and exit (fit only)",
         )
+        parser.add_argument("--help-all", action=FullHelp)
         parser.link_arguments("results.folder", "image_logger.folder")
         # LightningCLI saves the whole configuration in the default root directory.
         parser.link_arguments("results.folder", "trainer.default_root_dir")
+        parser.link_arguments("results.folder", "trainer.logger.init_args.save_dir")
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -145,7 +158,8 @@ def main(args: Sequence[str] | None = None) -> None:
                 args=arguments,
                 parser_class=Parser,
                 parser_kwargs=below,
-                save_config_kwargs={"overwrite": True},
+                save_config_callback=SavedConfig,
+                save_config_kwargs={"save_to_log_dir": False},
                 auto_configure_optimizers=False,
             )
     except (ValueError, OSError, MisconfigurationException) as error:
