@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from lightning import LightningModule, Trainer
@@ -21,4 +22,7 @@ class SavedConfig(SaveConfigCallback):
         folder = Path(trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / self.config_filename
-        self.parser.save(self.config, path, skip_none=False, overwrite=True)
+        with warnings.catch_warnings():
+            # Newer versions of jsonargparse have another name for `skip_none`.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.parser.save(self.config, path, skip_none=False, overwrite=True)
