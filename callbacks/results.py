@@ -149,10 +149,11 @@ class Results(GenerationCallback):
     def on_generations_end(self, trajectory: Trajectory) -> None:
         self.unsaved = None
         seconds = (time.monotonic() - self.started) / len(trajectory)
+        digest = self.archive.digest()
         for i, generation in enumerate(trajectory.generations):
             lines = "".join(json.dumps(line) + "\n" for line in self.metrics[i])
             files = {
-                **picture_files(trajectory, i, self.archive.digest()),
+                **picture_files(trajectory, i, self.settings, digest),
                 "metrics.jsonl": lines.encode(),
                 TIMING: json.dumps({"seconds": seconds}).encode(),
             }

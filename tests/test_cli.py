@@ -169,7 +169,7 @@ def test_a_printed_config_means_the_same_again(printed, empty):
 
 def test_the_help_explains_settings(capsys):
     with pytest.raises(SystemExit) as exit_:
-        cli.main(["fit", "--help"])
+        cli.main(["fit", "--help-all"])
     out = capsys.readouterr().out
     assert exit_.value.code == 0
     for text in ("denoising steps T", "crops of each picture", "results folder; it is"):

@@ -9,20 +9,18 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from lightning import LightningModule, Trainer
-from lightning.pytorch.cli import (
-    LightningArgumentParser,
-    LightningCLI,
-    SaveConfigCallback,
-)
+from lightning import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
 from doodl.callbacks import EarlyStopping, ImageLogger, Multicrop, Progress, Results
 from doodl.configuration import CONFIGS, default_configs, packaged
 from doodl.exits import NothingMade, fail, remember_folder, say
 from doodl.guided_generation import GuidedGeneration
+from doodl.help import FullHelp, command_help
 from doodl.jobs.data import PromptsAndSeeds
 from doodl.jobs.preflight import refuse_meaningless_settings
+from doodl.jobs.saved_config import SavedConfig
 from doodl.jobs.signals import requeue_as_stop
 from doodl.jobs.strategy import independent
 from doodl.parser_messages import sentence
@@ -40,28 +38,14 @@ class Parser(LightningArgumentParser):
             raise ex
         fail(sentence(message, self))
 
-
-class SaveAcceptedConfig(SaveConfigCallback):
-    """Saves the configuration once the results folder has accepted the job.
-
-    Lightning's own callback saves it before anything is checked, so that a refused
-    command would overwrite the configuration of finished results. This callback is the
-    trainer's last, and therefore runs after `Results`.
-    """
-
-    changes_images = False
-
     @override
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        pass
+    def format_help(self, *args: Any) -> str:
+        """Return a short help of the command and its subcommands."""
+        return command_help(self) or self.full_help()
 
-    @override
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().setup(trainer, pl_module, "fit")
-
-    @override
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().setup(trainer, pl_module, "predict")
+    def full_help(self) -> str:
+        """Return all options, as jsonargparse lists them."""
+        return super().format_help()
 
 
 class DoodlCLI(LightningCLI):
@@ -90,9 +74,11 @@ class DoodlCLI(LightningCLI):
             action="store_true",
             help="check the whole job, print its estimated cost and exit (fit only)",
         )
+        parser.add_argument("--help-all", action=FullHelp)
         parser.link_arguments("results.folder", "image_logger.folder")
         # LightningCLI saves the whole configuration in the default root directory.
         parser.link_arguments("results.folder", "trainer.default_root_dir")
+        parser.link_arguments("results.folder", "trainer.logger.init_args.save_dir")
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -172,8 +158,8 @@ def run(arguments: Sequence[str]) -> None:
             args=arguments,
             parser_class=Parser,
             parser_kwargs=below,
-            save_config_callback=SaveAcceptedConfig,
-            save_config_kwargs={"overwrite": True},
+            save_config_callback=SavedConfig,
+            save_config_kwargs={"save_to_log_dir": False},
             auto_configure_optimizers=False,
         )
 
