@@ -15,7 +15,8 @@ from doodl.jobs.prompts import read_prompts
 COMMANDS = ("fit", "predict")
 """Subcommands whose arguments are checked here."""
 OTHER_COMMANDS = ("test", "report", "models")
-FLAGS = ("--dry-run", "--dry_run", "--help", "-h", "--print_config", "--version")
+HELP = {"--help", "-h", "--help-all"}
+FLAGS = {*HELP, "--dry-run", "--dry_run", "--print_config", "--version"}
 """Options without a value."""
 QUICK = 2**20
 """Largest size in bytes of a prompts file that is checked here."""
@@ -30,7 +31,7 @@ def check_early(arguments: Sequence[str]) -> None:
     Raises:
         ValueError: an argument is wrong.
     """
-    if set(arguments) & {"--help", "-h"} or any("print_conf" in a for a in arguments):
+    if set(arguments) & HELP or any("print_conf" in a for a in arguments):
         return
     _command(arguments)
     options = list(_options(arguments))

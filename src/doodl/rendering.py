@@ -205,9 +205,8 @@ class Renderer:
             latents: the initial latents; None if no latents reproduce the images.
         """
         pixels, final = pixels.detach(), final.detach()
-        seen = pixels.clone()  # a guide may modify its input in place
-        settings, verdict = self.settings, self.settings.verdict
-        found = full_frame_scores(settings.watchers, batch.targets, seen)
+        settings, verdict, copy = self.settings, self.settings.verdict, pixels.clone()
+        found = full_frame_scores(settings.watchers, batch.targets, pixels)
         gap = pairs.gap(final[[0, -1]]) / final[0].flatten(1).std(dim=1)
         if not self._gap_warned:
             self._gap_warned = warn_of_gap(gap, settings.mixing, settings.num_steps)
@@ -218,7 +217,7 @@ class Renderer:
             gap=gap,
             guide=found["guide"],
             judge=found.get("judge"),
-            verdicts=verdict.verdicts(seen, batch.generations) if verdict else [],
+            verdicts=verdict.verdicts(copy, batch.generations) if verdict else [],
             calls=self.denoiser.calls,
         )
 
