@@ -17,12 +17,11 @@ from doodl.events import Events
 from doodl.generation import Generation
 from doodl.guides.base import Guide
 from doodl.guides.views import FullFrame, Views
-from doodl.jobs.dealing import Work, count_alone
-from doodl.jobs.preflight import preflight, rehearse_guides
+from doodl.jobs.preflight import begin
 from doodl.optimizer import LatentOptimizer, LatentSGD, check_optimizer
 from doodl.precision import placement_of
 from doodl.pretrained import CheckpointSource, Pipeline, check_source
-from doodl.render_settings import RenderSettings
+from doodl.render_settings import RenderSettings, Start
 from doodl.rendering import Batch, Renderer
 from doodl.sampling.adjoints import begin_update
 from doodl.trajectory import Rendering, Selector, Trajectory
@@ -94,14 +93,11 @@ class GuidedGeneration(LightningModule):
     def setup(self, stage: str) -> None:
         """Check the job, plan the work of this process and load the networks."""
         trainer, data = self.trainer, self.trainer.datamodule  # type: ignore[attr-defined]
-        preflight(self, self.settings, trainer, data)
+        self.work = begin(self, trainer, data)
         self.events = Events(trainer.callbacks)  # type: ignore[attr-defined]
         self._views: Views = self.events.views() if stage == "fit" else FullFrame()
-        count = getattr(trainer.strategy, "count", count_alone)()
-        self.work = Work(data.batches(), count, self.events.remaining)
         trainer.fit_loop.max_epochs = int(self.work.left)
         if self.work.left:
-            rehearse_guides(self, trainer, data)
             self._load()
             self.settings.check(data.generations)  # again: networks add limits
 
@@ -141,11 +137,10 @@ class GuidedGeneration(LightningModule):
 
     def state(self) -> dict[str, Any]:
         """Return the state from which `restore` resumes after the last update."""
-        momenta = self._optimizer().state_dict()["state"]  # copied below: it changes
         return {
             "update": self._update,
             "latents": self.latents.detach().clone(),
-            "optimizer": {key: dict(values) for key, values in momenta.items()},
+            "optimizer": self._optimizer().saved(),
             "trajectory": self.trajectory.state_dict(),
             "callbacks": self.events.states(),
             "calls": self.renderer.denoiser.calls,
@@ -155,8 +150,7 @@ class GuidedGeneration(LightningModule):
         """Resume the same batch, bit for bit, from a value of `state`."""
         self._update = state["update"]
         self.latents.data = state["latents"].to(self.device)
-        optimizer = self._optimizer().state_dict() | {"state": state["optimizer"]}
-        self._optimizer().load_state_dict(optimizer)
+        self._optimizer().resume(state["optimizer"])
         self.trajectory.load_state_dict(state["trajectory"])
         self.events.restore(state["callbacks"])
         self.renderer.denoiser.calls = state["calls"]
@@ -166,20 +160,33 @@ class GuidedGeneration(LightningModule):
         return None if self.trajectory.active().any() else -1
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor | None:
-        """Return the batch's summed loss at update `batch`; None if out of memory."""
+        """Return the batch's summed loss at update `batch`; None if there is none."""
+        if batch == 0 and self.settings.start is not None:
+            self._select(self.settings.start)
+            return None
         loss = None
         begin_update(self.renderer.sampler.adjoint, batch)
         with self._memory():
             final = self.renderer.sample(self.latents, self.batch)
             losses = self.renderer.losses(final, self.batch, batch, self._views)
             pixels, z = losses.pixels[0], self.latents
-            rendering = self._record(
-                self.renderer.score(final, pixels, self.batch, update=batch, latents=z)
+            found = self.renderer.score(
+                final, pixels, self.batch, update=batch, latents=z
             )
+            rendering = self.trajectory.record(self.events.filter(found))
             self.events.stop(self.trajectory, rendering)
             self._pending = rendering, losses.terms | {"pair_gap": rendering.gap}
             loss = losses.total.sum()
         return loss  # noqa: RET504 - None if memory ran out
+
+    def _select(self, start: Start) -> None:
+        """Render the seeds' own noise, and replace it by the noise of a start."""
+        with self._memory():
+            found = self.renderer.render(self.latents, self.batch, update=0)
+            self._pending = self.trajectory.record(self.events.filter(found)), {}
+            self.events.stop(self.trajectory, self._pending[0])
+            self.latents.data = start.initial(self.renderer, self.batch)
+            self._optimizer().start(self.batch.seeds)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute the gradient; if memory runs out, mark the generations as failed."""
@@ -209,7 +216,7 @@ class GuidedGeneration(LightningModule):
         else:
             with self._memory():
                 end = self.renderer.render(self.latents, self.batch, update=batch + 1)
-                self._pending = self._record(end), {}
+                self._pending = self.trajectory.record(self.events.filter(end)), {}
             self._announce()
 
     def on_train_epoch_end(self) -> None:
@@ -226,16 +233,9 @@ class GuidedGeneration(LightningModule):
         start, count = self.latents.detach(), self.num_updates
         with self._memory():
             for rendering in self.baseline(self.renderer, self.batch, start, count):
-                self._record(rendering)
+                self.trajectory.record(self.events.filter(rendering))
         self.events.end(self.trajectory)
         return self.trajectory
-
-    def _record(self, rendering: Rendering) -> Rendering:
-        """Apply all filters to a rendering, record it and return it."""
-        self.trajectory.fail_non_finite(rendering.guide, "the image's score")
-        rendering = self.events.filter(rendering)
-        self.trajectory.record(rendering)
-        return rendering
 
     def _announce(self) -> None:
         """Report the last rendering to the callbacks, once."""

@@ -71,7 +71,8 @@ class RenderSettings:
             reversible adjoint if the method is reversible and the networks compute in
             32 bits or more, and otherwise the checkpoint adjoint.
         edit: provides the initial latents from pictures instead of noise.
-        start: selects the initial noise, by default the seed's own; not with an edit.
+        start: selects other noise than the seed's own in place of the first update;
+            without effect on baselines, and not with an edit.
         num_steps: number of denoising steps T, from 1 to 1000.
         guidance_scale: classifier-free guidance w; 1 turns it off.
         guidance_interval: first and last timestep with classifier-free guidance, each

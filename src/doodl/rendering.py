@@ -123,10 +123,10 @@ class Renderer:
         return Batch(list(generations), conditioning, targets)
 
     def initial(self, batch: Batch) -> Tensor:
-        """Return initial latents (k, B, C, h, w): k copies of noise, or a start's."""
+        """Return initial latents (k, B, C, h, w): k copies of noise, or an edit's."""
         settings, device = self.settings, self.device
-        if start := settings.edit or settings.start:
-            return start.initial(self, batch).to(device)
+        if settings.edit is not None:
+            return settings.edit.initial(self, batch).to(device)
         draw = pairs.draw(batch.seeds, self.shape, settings.latents_dtype).to(device)
         return torch.stack((draw,) * settings.method.num_latents)
 

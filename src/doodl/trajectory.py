@@ -109,8 +109,12 @@ class Trajectory:
     def __len__(self) -> int:
         return len(self.generations)
 
-    def record(self, rendering: Rendering) -> None:
-        """Record a rendering, except for ended generations and scores of NaN."""
+    def record(self, rendering: Rendering) -> Rendering:
+        """Record a rendering of the generations that have not ended, and return it.
+
+        Those whose score is not finite fail.
+        """
+        self.fail_non_finite(rendering.guide, "the image's score")
         guide = rendering.guide.tolist()
         judge = rendering.judge.tolist() if rendering.judge is not None else None
         for i, score in enumerate(guide):
@@ -132,6 +136,7 @@ class Trajectory:
             self.last[i] = snapshot
             if best is None or self.selector == "last" or score > best.guide:
                 self.best[i] = snapshot
+        return rendering
 
     def state_dict(self) -> dict[str, Any]:
         """Return the record as plain values and tensors, for `load_state_dict`."""

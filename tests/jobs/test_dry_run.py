@@ -142,7 +142,7 @@ def test_the_calls_of_a_start_are_counted(costs):
     seeds, start = costs(), ["--model.start", "doodl.starts.BestOf"]
     few = [f"--model.start.init_args.{k}" for k in ("num_draws=3", "num_steps=4")]
     assert seeds.other_chains == 1
-    assert costs(*start, *few).other_chains == 1 + 3 * 4 / 6
+    assert costs(*start, *few).other_chains == 2 + 3 * 4 / 6
 
 
 @pytest.mark.parametrize("editing", [True, False])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +10,10 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
 
 from doodl.events import Events
+from doodl.generation import Generation
 from doodl.guides.rehearsal import Stage, rehearse, users_guides
 from doodl.jobs.data import PromptsAndSeeds
+from doodl.jobs.dealing import Work, count_alone
 from doodl.jobs.strategy import refuse_stock_strategies
 from doodl.precision import placement_of, weights_of
 from doodl.pretrained import load_text_to_image
@@ -55,6 +57,23 @@ def preflight(
     events = Events(trainer.callbacks)  # type: ignore[attr-defined]
     events.states()
     events.check(trainer, module)
+
+
+def begin(module: Any, trainer: Trainer, data: Any) -> Work[Sequence[Generation]]:
+    """Check a job, and return the batches that this process makes.
+
+    The arguments are those of `rehearse_guides`.
+
+    Raises:
+        ValueError: in one sentence: what was expected, what was received, what to do.
+    """
+    preflight(module, module.settings, trainer, data)
+    events = Events(trainer.callbacks)  # type: ignore[attr-defined]
+    count = getattr(trainer.strategy, "count", count_alone)()
+    work = Work(data.batches(), count, events.remaining)
+    if work.left:
+        rehearse_guides(module, trainer, data)
+    return work
 
 
 def rehearse_guides(module: Any, trainer: Trainer, data: PromptsAndSeeds) -> None:
