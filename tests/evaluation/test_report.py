@@ -90,7 +90,8 @@ def put(browser, selector, value):
 def gains(browser):
     cards = find(browser, "#grid .card")
     lines = [find(card, ".numbers")[0].text for card in cards]
-    return [float(line.rsplit(" ", 1)[1]) for line in lines]
+    found = [line.rsplit(" ", 1)[1].replace("\N{MINUS SIGN}", "-") for line in lines]
+    return [float(gain) for gain in found]
 
 
 def test_the_slider_moves_by_keyboard_and_shows_more_or_less(page):
@@ -236,9 +237,12 @@ def test_two_thousand_generations_open_in_two_seconds_of_script(page):
 
 def test_answers_of_the_rating_sheet_are_counted(page, run, tmp_path):
     browser = page()
-    browser.get((tmp_path / "report" / "sheet.html").as_uri())
+    browser.get((tmp_path / "report" / "sheet" / "index.html").as_uri())
     source = browser.page_source
     assert "one_step" not in source
+    given = {path.name for path in (tmp_path / "report" / "sheet").rglob("*.*")}
+    assert "index.html" in given
+    assert {name for name in given if not name.endswith(".png")} == {"index.html"}
     assert "doodl" not in source
     body = find(browser, "body")[0]
     for key in ("\ue012", "\ue014", " ", "\ue012"):
@@ -273,7 +277,7 @@ def test_a_prompt_cannot_leave_its_place_in_the_page(results, run, tmp_path):
 def test_one_method_has_a_page_without_a_rating_sheet(results, run, tmp_path):
     folder = results()
     assert "index.html" in run("report", folder)
-    assert not (folder / "report" / "sheet.html").exists()
+    assert not (folder / "report" / "sheet").exists()
     assert (folder / "report" / "index.html").read_text().count("<svg") == 2
 
 
