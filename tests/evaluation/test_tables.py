@@ -298,6 +298,7 @@ def test_a_pilot_plans_for_the_method_that_needs_most():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_reduced_table_is_made_and_made_again(name, shapes, tmp_path, monkeypatch):
     import tables
