@@ -12,7 +12,7 @@ import torch
 from doodl.evaluation.folders import read_method
 from doodl.evaluation.pictures import film
 from doodl.evaluation.report import command
-from doodl.images import load
+from doodl.images import load, save
 
 HIT = "document.title='hit'"
 EVIL = f'<img src=x onerror="{HIT}"></script><script>{HIT}</script> {{{{ 7*7 }}}} \'&"'
@@ -312,3 +312,30 @@ def test_the_command_survives_a_shell(results):
     assert words[:2] == ["doodl", "fit"]
     assert json.loads(words[words.index("--data.prompts") + 1]) == [prompt]
     assert words[words.index("--data.seeds") + 1] == "[3]"
+
+
+def test_the_command_makes_the_picture_again(shapes, tmp_path, monkeypatch):
+    from doodl.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    save(torch.rand(3, 32, 32), tmp_path / "thing.png")
+    lines = ["prompt,image,negative_prompt", "a red circle,thing.png,blue"]
+    lines += ["a star,thing.png,"]
+    (tmp_path / "prompts.csv").write_text("\n".join(lines))
+    asked = ["--config", "personalization", "--data.images", "null"]
+    asked += ["--data.prompts", "prompts.csv", "--data.seeds", "[0,1]"]
+    asked += ["--model.num_steps", "2", "--model.num_updates", "2"]
+    main(["fit", *asked, "--results.folder", "results/first"])
+    method = read_method(Path("results/first"), "first", {})
+    result = method.results["a red circle", 1]
+    words = shlex.split(command(method, result))
+    assert words[:1] == ["doodl"]
+    main(words[1:])
+    (again,) = Path("results/again").glob("*/best.png")
+    # Another size of the batch changes round-off, and nothing else.
+    assert (load(again) - load(result.after)).abs().max() < 0.02
+
+
+def test_a_target_text_of_its_own_has_no_command(results):
+    method = read_method(results(guide_prompt="something else"), "m", {})
+    assert command(method, next(iter(method.results.values()))) == ""

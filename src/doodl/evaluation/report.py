@@ -179,15 +179,26 @@ def _shot(
 
 
 def command(method: Method, result: Result) -> str:
-    """Return the command that makes one picture again, or ""."""
-    if not method.settings:
+    """Return the command that makes one picture again.
+
+    It is "" for pictures made elsewhere, and for a prompt of the guide's own, which
+    only a file can give.
+    """
+    row = result.row
+    if not method.settings or row.get("guide_prompt"):
         return ""
     words = ["doodl", str(method.settings.get("command", "fit"))]
     config = method.folder / "config.yaml"
     if config.is_file():
         words += ["--config", str(config)]
-    words += ["--data.prompts", json.dumps([result.prompt], ensure_ascii=False)]
-    words += ["--data.seeds", f"[{result.seed}]", "--results.folder", "results/again"]
+    prompts = json.dumps([result.prompt], ensure_ascii=False)
+    words += ["--data.prompts", prompts if result.prompt else "null"]
+    words += ["--data.seeds", f"[{row.get('seed', result.seed)}]"]
+    images = json.dumps([row["image"]]) if row.get("image") else "null"
+    words += ["--data.images", images, "--data.categories", "null"]
+    words += ["--data.target", str(row.get("target") or "null")]
+    words += ["--data.negative_prompt", str(row.get("negative_prompt") or "")]
+    words += ["--results.folder", "results/again"]
     return shlex.join(words)
 
 
