@@ -88,6 +88,7 @@ class Results(GenerationCallback):
         command = "predict" if trainer.predicting else "fit"
         self.settings = identity(module, trainer, command)
         self.archive.check(self.settings)
+        self.generations = []  # of an earlier job in this process
 
     @override
     def remaining(self, batch: Sequence[Generation]) -> list[Generation]:
@@ -148,10 +149,11 @@ class Results(GenerationCallback):
     def on_generations_end(self, trajectory: Trajectory) -> None:
         self.unsaved = None
         seconds = (time.monotonic() - self.started) / len(trajectory)
+        digest = self.archive.digest()
         for i, generation in enumerate(trajectory.generations):
             lines = "".join(json.dumps(line) + "\n" for line in self.metrics[i])
             files = {
-                **picture_files(trajectory, i, self.archive.digest()),
+                **picture_files(trajectory, i, self.settings, digest),
                 "metrics.jsonl": lines.encode(),
                 TIMING: json.dumps({"seconds": seconds}).encode(),
             }
@@ -183,6 +185,7 @@ class Results(GenerationCallback):
         self, trainer: Trainer, pl_module: GuidedGeneration, stage: str
     ) -> None:
         self.archive.tables.write()
+        self.archive.close()
         finished = 0 < len(self.rows()) == len(self.generations)
         if self.writes_page and finished:
             self._write_page()
@@ -204,6 +207,7 @@ class Results(GenerationCallback):
             self._save_state()
             if self.generations:  # the folder passed the check of its settings
                 self.archive.tables.write()
+        self.archive.close()
         if isinstance(exception, KeyboardInterrupt | SIGTERMException):
             Console().print("Stopped and saved: the same command goes on from here.")
 

@@ -109,10 +109,11 @@ def fit(model, monkeypatch, tmp_path):
 
         def setup(self, trainer, pl_module, stage):
             self.module = pl_module
-            pl_module.kept, pl_module.renderings = [], []
+            pl_module.kept, pl_module.renderings, pl_module.terms = [], [], []
 
         def on_rendered(self, trajectory, rendering, terms):
             self.module.renderings.append(rendering)
+            self.module.terms.append(terms)
 
         def on_generations_end(self, trajectory):
             self.module.kept.append(trajectory)

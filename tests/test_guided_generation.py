@@ -4,6 +4,7 @@ import json
 import math
 import warnings
 from functools import partial
+from typing import ClassVar
 
 import pytest
 import torch
@@ -14,13 +15,16 @@ from doodl import latents as pairs
 from doodl.baselines import BestOfN, OneStep
 from doodl.callbacks import Multicrop
 from doodl.editing import Edit
+from doodl.execution import Execution
 from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
 from doodl.guides import Guide, Symmetry
-from doodl.images import to_pixels
+from doodl.images import save, to_pixels
 from doodl.jobs.data import PromptsAndSeeds
 from doodl.jobs.identity import identity
 from doodl.optimizer import LatentSGD
+from doodl.rules import Descend, LatentOptimizer
+from doodl.sampling.adjoints import DirectAdjoint
 from doodl.sampling.edict import EDICT
 from doodl.trajectory import CORRUPT_GAP
 
@@ -277,7 +281,7 @@ def test_a_trainer_that_changes_gradients_is_refused(fit, setting, value):
         ({"num_steps": 1001}, "num_steps between 1 and 1000, received 1001"),
         ({"mixing": 0.0}, r"a mixing in \(0, 1\], received 0"),
         ({"mixing": 1.5}, r"a mixing in \(0, 1\], received 1.5"),
-        ({"guidance_scale": math.nan}, "a finite guidance_scale"),
+        ({"guidance_scale": math.nan}, "a guidance_scale between"),
     ],
 )
 def test_bad_settings_are_refused_before_anything_is_loaded(settings, message):
@@ -361,6 +365,75 @@ def test_two_updates_are_the_papers_algorithm(fit, model):
     initial = module.kept[0].first[0].latents
     assert (initial - expected[:, 0]).abs().max() > 0.05  # something moved
     torch.testing.assert_close(module.latents.data, expected, rtol=0, atol=1e-4)
+
+
+class Counts(Symmetry):
+    """A loss that leaves PyTorch on its way."""
+
+    def forward(self, pixels, targets):
+        bright = (pixels.detach().numpy() > 0.5).mean(axis=(1, 2, 3))
+        return torch.tensor(bright, dtype=pixels.dtype)
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_loss_without_a_gradient_is_refused_and_names_best_of_n(fit, one_by_one):
+    execution = Execution(image_by_image=one_by_one)
+    with pytest.raises(ValueError, match="guide Counts, received losses without a gra"):
+        fit(guide=Counts(), execution=execution, num_steps=T)
+    fit(guide=Counts(), baseline=BestOfN(2), stage="predict", num_steps=T)
+
+
+# What rules and adjoints are told
+
+
+class Told(Symmetry):
+    """A guide whose score of the full image differs from its loss of the crops."""
+
+    def score(self, pixels, targets):
+        return super().score(pixels, targets) - 7
+
+
+def test_the_optimizer_is_told_the_losses_of_the_full_images(fit):
+    told = []
+
+    class Asks(Descend):
+        needs_losses = True
+
+        def __call__(self, update):
+            told.append(update.losses)
+            super().__call__(update)
+
+    optimizer = partial(LatentOptimizer, rule=[Asks()])
+    module = fit(guide=Told(), optimizer=optimizer, num_steps=T, num_updates=2)
+    scores = [rendering.guide for rendering in module.renderings[:2]]
+    assert torch.equal(torch.stack(told), -torch.stack(scores))
+
+
+def test_an_adjoint_with_a_choice_is_told_the_update(fit):
+    class Chooses(DirectAdjoint):
+        told: ClassVar[list] = []
+
+        def at(self, update):
+            self.told.append(update)
+
+    fit(adjoint=Chooses(), num_steps=T, num_updates=3)
+    assert Chooses.told == [0, 1, 2]
+
+
+@pytest.mark.parametrize("editing", [False, True])
+def test_latents_that_were_white_noise_are_warned_about_once(
+    fit, monkeypatch, recwarn, editing, tmp_path
+):
+    monkeypatch.setattr("doodl.white_noise.WHITE", 1.0)
+    monkeypatch.setattr("doodl.white_noise.LEAST", 0)
+    settings = {}
+    if editing:
+        save(torch.rand(3, 32, 32), tmp_path / "picture.png")
+        settings = {"edit": Edit(), "images": [str(tmp_path / "picture.png")]}
+    module = fit(optimizer=PLAIN, num_steps=T, num_updates=2, **settings)
+    said = [w for w in recwarn if "no longer white noise" in str(w.message)]
+    assert len(said) == (not editing)
+    assert all(0 < t["whiteness"].min() < 1 for t in module.terms[:2])
 
 
 # The gap

@@ -15,7 +15,12 @@ from doodl.sampling.ddim import DDIM
         (None, adjoints.ReversibleAdjoint(), None),
         (None, adjoints.BudgetAdjoint(), "ReversibleAdjoint"),
         (None, adjoints.DirectAdjoint(), "ReversibleAdjoint"),
+        (None, adjoints.CheckpointAdjoint(), "ReversibleAdjoint"),
+        (None, adjoints.StraightThroughAdjoint(), None),
+        (None, adjoints.ShortcutAdjoint(), None),
         (DDIM(), adjoints.DirectAdjoint(), "CheckpointAdjoint"),
+        (DDIM(), adjoints.CheckpointBudgetAdjoint(), "CheckpointAdjoint"),
+        (DDIM(), adjoints.JumpAdjoint(), None),
         (DDIM(), adjoints.CheckpointAdjoint(), None),
     ],
 )

@@ -63,6 +63,11 @@ class Edit(Start):
         return num_steps - count
 
     @override
+    def num_calls(self, chain: int) -> int:
+        """Return the calls of the inversion and of sampling once more."""
+        return 2 * chain
+
+    @override
     def check(self, generations: Sequence[Generation]) -> None:
         """Refuse generations without a readable picture.
 
@@ -80,7 +85,7 @@ class Edit(Start):
 
     @override
     @torch.no_grad()
-    def invert(self, renderer: Renderer, batch: Batch) -> Tensor:
+    def initial(self, renderer: Renderer, batch: Batch) -> Tensor:
         """Return the pairs (2, B, C, h, w) that reproduce the generations' pictures.
 
         The reconstruction error is printed. If it is visible, a warning says so,

@@ -18,13 +18,15 @@ from doodl.generation import Generation
 from doodl.guides.base import Guide
 from doodl.guides.views import FullFrame, Views
 from doodl.jobs.dealing import Work, count_alone
-from doodl.jobs.preflight import preflight
-from doodl.optimizer import LatentSGD, check_optimizer
+from doodl.jobs.preflight import preflight, rehearse_guides
+from doodl.optimizer import LatentOptimizer, LatentSGD, check_optimizer
 from doodl.precision import placement_of
 from doodl.pretrained import CheckpointSource, Pipeline, check_source
 from doodl.render_settings import RenderSettings
 from doodl.rendering import Batch, Renderer
+from doodl.sampling.adjoints import begin_update
 from doodl.trajectory import Rendering, Selector, Trajectory
+from doodl.white_noise import Drift
 
 
 class GuidedGeneration(LightningModule):
@@ -33,8 +35,8 @@ class GuidedGeneration(LightningModule):
     One epoch is one batch of generations, and one training step is one update: the pair
     is denoised through the whole EDICT chain and decoded, and the guide scores both
     images. The loss is the guide's loss, averaged over a pair's two images and summed
-    over the generations. The only parameter is `latents`, (2, B, C, h, w): the networks
-    are frozen, and are no submodules.
+    over the generations. The networks are frozen and are no submodules: the only
+    parameter is `latents`, (2, B, C, h, w).
 
     Args:
         pretrained: diffusers model: a hub id, a local folder, a `.safetensors` file,
@@ -50,8 +52,7 @@ class GuidedGeneration(LightningModule):
         ValueError: a value is out of range, or two values exclude each other.
 
     References:
-        Wallace et al., End-to-End Diffusion Latent Optimization Improves Classifier
-        Guidance, ICCV 2023, arXiv 2303.13703.
+        Wallace et al., ICCV 2023, arXiv 2303.13703.
     """
 
     def __init__(
@@ -74,12 +75,12 @@ class GuidedGeneration(LightningModule):
         self.settings = RenderSettings(guide, **rendering)
         check_source(pretrained, loading)
         self.pretrained, self.loading = pretrained, loading
-        self.num_updates = num_updates
-        self.baseline = baseline or Original()
+        self.num_updates, self.baseline = num_updates, baseline or Original()
         self.make_optimizer = optimizer or LatentSGD
         check_optimizer(self.make_optimizer, editing=self.settings.edit is not None)
-        shape = self.settings.method.num_latents, 0, 1, 1, 1
-        self.latents = nn.Parameter(torch.empty(shape))
+        count = self.settings.method.num_latents
+        self.latents = nn.Parameter(torch.empty(count, 0, 1, 1, 1))
+        self._drift = Drift(warns=self.settings.edit is None)
         self.trajectory = Trajectory([])
         self._renderer: Renderer | None = None
         self._placement: dict[str, Any] = {}
@@ -98,8 +99,9 @@ class GuidedGeneration(LightningModule):
         self._views: Views = self.events.views() if stage == "fit" else FullFrame()
         count = getattr(trainer.strategy, "count", count_alone)()
         self.work = Work(data.batches(), count, self.events.remaining)
-        trainer.fit_loop.max_epochs = int(self.work.current is not None)
-        if self.work.current is not None:
+        trainer.fit_loop.max_epochs = int(self.work.left)
+        if self.work.left:
+            rehearse_guides(self, trainer, data)
             self._load()
             self.settings.check(data.generations)  # again: networks add limits
 
@@ -127,8 +129,7 @@ class GuidedGeneration(LightningModule):
         self._pending: tuple[Rendering, dict[str, Tensor]] | None = None
         self.trajectory = Trajectory(generations, selector)
         self.batch: Batch = self.renderer.prepare(generations)
-        self.latents.data = self.renderer.initial(self.batch)
-        self.latents.grad = None
+        self.latents.data, self.latents.grad = self.renderer.initial(self.batch), None
         self.events.start(generations)
 
     def on_train_epoch_start(self) -> None:
@@ -140,8 +141,7 @@ class GuidedGeneration(LightningModule):
 
     def state(self) -> dict[str, Any]:
         """Return the state from which `restore` resumes after the last update."""
-        # The optimiser replaces values in its own dictionaries, so these are copies.
-        momenta = self._optimizer().state_dict()["state"]
+        momenta = self._optimizer().state_dict()["state"]  # copied below: it changes
         return {
             "update": self._update,
             "latents": self.latents.detach().clone(),
@@ -167,16 +167,17 @@ class GuidedGeneration(LightningModule):
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor | None:
         """Return the batch's summed loss at update `batch`; None if out of memory."""
-        loss: Tensor | None = None
+        loss = None
+        begin_update(self.renderer.sampler.adjoint, batch)
         with self._memory():
             final = self.renderer.sample(self.latents, self.batch)
             losses = self.renderer.losses(final, self.batch, batch, self._views)
-            rendering = self.renderer.score(
-                final, losses.pixels[0], self.batch, update=batch, latents=self.latents
+            pixels, z = losses.pixels[0], self.latents
+            rendering = self._record(
+                self.renderer.score(final, pixels, self.batch, update=batch, latents=z)
             )
-            rendering = self._record(rendering)
             self.events.stop(self.trajectory, rendering)
-            self._pending = rendering, losses.terms
+            self._pending = rendering, losses.terms | {"pair_gap": rendering.gap}
             loss = losses.total.sum()
         return loss  # noqa: RET504 - None if memory ran out
 
@@ -193,8 +194,9 @@ class GuidedGeneration(LightningModule):
         optimizer.active = self.trajectory.active().to(self.device)
         if self._pending is not None:
             rendering, terms = self._pending
-            terms |= pairs.properties(self.latents.detach())
-            terms["pair_gap"] = rendering.gap
+            optimizer.losses = -rendering.guide
+            z = self.latents.detach()
+            terms |= pairs.properties(z) | self._drift(z)
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
         """Report the update to the callbacks; after the last, render the result."""
@@ -216,8 +218,7 @@ class GuidedGeneration(LightningModule):
             return
         self.events.end(self.trajectory)
         self.work.advance()
-        more = self.work.current is not None
-        self.trainer.fit_loop.max_epochs = self.current_epoch + 1 + more
+        self.trainer.fit_loop.max_epochs = self.current_epoch + 1 + self.work.left
 
     def predict_step(self, batch: list[Generation], batch_idx: int) -> Trajectory:
         """Sample a batch of generations with the baseline, without optimising."""
@@ -242,9 +243,8 @@ class GuidedGeneration(LightningModule):
             self.events.rendered(self.trajectory, *self._pending)
             self._pending = None
 
-    def _optimizer(self) -> LatentSGD:
+    def _optimizer(self) -> LatentOptimizer:
         return self.optimizers(use_pl_optimizer=False)  # type: ignore[return-value]
 
     def _memory(self) -> AbstractContextManager[None]:
-        lighter = self.settings.lighter_adjoint()
-        return self.trajectory.surviving_out_of_memory(lighter)
+        return self.trajectory.surviving_out_of_memory(self.settings.lighter_adjoint())

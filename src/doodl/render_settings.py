@@ -17,9 +17,9 @@ from doodl.guides.views import Verdict
 from doodl.pretrained import TextToImage
 from doodl.sampling.adjoints import (
     Adjoint,
+    BudgetAdjoint,
     CheckpointAdjoint,
     DirectAdjoint,
-    ReversibleAdjoint,
 )
 from doodl.sampling.chain import Method
 from doodl.sampling.denoiser import GuidedDenoiser
@@ -27,7 +27,7 @@ from doodl.sampling.edict import EDICT
 
 
 class Start(ABC):
-    """Provides the initial latents in place of noise; `Edit` is one."""
+    """Provides the initial latents in place of a seed's noise: `Edit`, `BestOf`."""
 
     @abstractmethod
     def check(self, generations: Sequence[Generation]) -> None:
@@ -42,7 +42,15 @@ class Start(ABC):
         """Return the index of the first denoising step that is sampled."""
 
     @abstractmethod
-    def invert(self, renderer: Any, batch: Any) -> Tensor:
+    def num_calls(self, chain: int) -> int:
+        """Return how many network calls the initial latents take.
+
+        Args:
+            chain: number of calls of the chain that is optimised.
+        """
+
+    @abstractmethod
+    def initial(self, renderer: Any, batch: Any) -> Tensor:
         """Return the initial latents (k, B, C, h, w) of a `Batch`."""
 
     @abstractmethod
@@ -63,6 +71,7 @@ class RenderSettings:
             reversible adjoint if the method is reversible and the networks compute in
             32 bits or more, and otherwise the checkpoint adjoint.
         edit: provides the initial latents from pictures instead of noise.
+        start: selects the initial noise, by default the seed's own; not with an edit.
         num_steps: number of denoising steps T, from 1 to 1000.
         guidance_scale: classifier-free guidance w; 1 turns it off.
         guidance_interval: first and last timestep with classifier-free guidance, each
@@ -77,7 +86,7 @@ class RenderSettings:
             time, text encoders offloaded.
 
     Attributes:
-        start: index of the first denoising step of the chain; 0 without an edit.
+        first_step: index of the first denoising step of the chain; 0 without an edit.
 
     Raises:
         ValueError: a value is out of range, or two values exclude each other.
@@ -92,6 +101,7 @@ class RenderSettings:
         method: Method | None = None,
         adjoint: Adjoint | None = None,
         edit: Start | None = None,
+        start: Start | None = None,
         num_steps: int = 50,
         guidance_scale: float = 7.5,
         guidance_interval: tuple[int, int] | None = None,
@@ -105,9 +115,19 @@ class RenderSettings:
             raise ValueError(
                 f"Expected num_steps between 1 and 1000, received {num_steps}."
             )
+        if not 0 <= guidance_scale <= 100:
+            raise ValueError(
+                f"Expected a guidance_scale between 0 and 100, received "
+                f"{guidance_scale}; 1 is none, and 7.5 is usual."
+            )
+        if guidance_interval and not all(0 <= t <= 999 for t in guidance_interval):
+            raise ValueError(
+                "Expected a guidance_interval of timesteps from 0 to 999, received "
+                f"{list(guidance_interval)}."
+            )
         self.guide, self.judge, self.verdict = guide, judge, verdict
         self.method, self.adjoint = method or EDICT(mixing), adjoint
-        self.edit, self.num_steps = edit, num_steps
+        self.edit, self.start, self.num_steps = edit, start, num_steps
         self.guidance_scale = guidance_scale
         self.guidance_interval = guidance_interval
         self.mixing: float = getattr(method, "mixing", mixing)
@@ -117,9 +137,15 @@ class RenderSettings:
         self._refuse_what_excludes_each_other()
         # The denoiser's constructor checks scale and interval without a network call.
         GuidedDenoiser(_identity, guidance_scale, None, guidance_interval)
-        self.start = 0 if edit is None else edit.first_step(num_steps)
+        self.first_step = 0 if edit is None else edit.first_step(num_steps)
 
     def _refuse_what_excludes_each_other(self) -> None:
+        if self.edit is not None and self.start is not None:
+            raise ValueError(
+                f"Expected an edit or a start, received both, "
+                f"{type(self.edit).__name__} and {type(self.start).__name__}: an edit "
+                "starts from its picture and draws no noise; leave one of them out."
+            )
         if self.method.reversible:
             return
         method = type(self.method).__name__
@@ -176,12 +202,12 @@ class RenderSettings:
                 freeze(part)
 
     def lighter_adjoint(self) -> str | None:
-        """Return the adjoint that needs less memory than the configured one, if any."""
+        """Return an adjoint with the same gradient and less memory, if there is one."""
         if self.method.reversible:
-            lightest = self.adjoint is None or type(self.adjoint) is ReversibleAdjoint
-            return None if lightest else "ReversibleAdjoint"
-        heavy = isinstance(self.adjoint, DirectAdjoint)
-        return CheckpointAdjoint.__name__ if heavy else None
+            heavy = DirectAdjoint, CheckpointAdjoint, BudgetAdjoint
+            return "ReversibleAdjoint" if isinstance(self.adjoint, heavy) else None
+        heavier = DirectAdjoint, BudgetAdjoint
+        return "CheckpointAdjoint" if isinstance(self.adjoint, heavier) else None
 
 
 def _identity(z: Tensor) -> Tensor:

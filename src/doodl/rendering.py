@@ -58,7 +58,7 @@ class Renderer:
     ) -> None:
         settings.refuse_few_steps(model)
         self.model, self.settings, self.autocast = model, settings, autocast
-        self.start = settings.start
+        self.start = settings.first_step
         self.shape = model.latent_shape(settings.height, settings.width)
         self.area = self.shape[1] * self.shape[2] * model.factor**2
         self.denoiser = GuidedDenoiser(
@@ -68,7 +68,7 @@ class Renderer:
             settings.guidance_interval,
             model.combine,
         )
-        self.sampler = self._chain(settings.method)
+        self.sampler = self._chain(settings.method, settings.num_steps)
         self._gap_warned = False
 
     @classmethod
@@ -123,10 +123,10 @@ class Renderer:
         return Batch(list(generations), conditioning, targets)
 
     def initial(self, batch: Batch) -> Tensor:
-        """Return initial latents (k, B, C, h, w): k copies of noise, or an edit's."""
+        """Return initial latents (k, B, C, h, w): k copies of noise, or a start's."""
         settings, device = self.settings, self.device
-        if settings.edit is not None:
-            return settings.edit.invert(self, batch).to(device)
+        if start := settings.edit or settings.start:
+            return start.initial(self, batch).to(device)
         draw = pairs.draw(batch.seeds, self.shape, settings.latents_dtype).to(device)
         return torch.stack((draw,) * settings.method.num_latents)
 
@@ -205,9 +205,8 @@ class Renderer:
             latents: the initial latents; None if no latents reproduce the images.
         """
         pixels, final = pixels.detach(), final.detach()
-        seen = pixels.clone()  # a guide may modify its input in place
-        settings, verdict = self.settings, self.settings.verdict
-        found = full_frame_scores(settings.watchers, batch.targets, seen)
+        settings, verdict, copy = self.settings, self.settings.verdict, pixels.clone()
+        found = full_frame_scores(settings.watchers, batch.targets, pixels)
         gap = pairs.gap(final[[0, -1]]) / final[0].flatten(1).std(dim=1)
         if not self._gap_warned:
             self._gap_warned = warn_of_gap(gap, settings.mixing, settings.num_steps)
@@ -218,7 +217,7 @@ class Renderer:
             gap=gap,
             guide=found["guide"],
             judge=found.get("judge"),
-            verdicts=verdict.verdicts(seen, batch.generations) if verdict else [],
+            verdicts=verdict.verdicts(copy, batch.generations) if verdict else [],
             calls=self.denoiser.calls,
         )
 
@@ -231,20 +230,21 @@ class Renderer:
 
     @torch.no_grad()
     @in_network_precision
+    def sample_ddim(self, latents: Tensor, batch: Batch, num_steps: int) -> Tensor:
+        """Return the final latents of single ones (1, B, C, h, w) by T DDIM steps."""
+        chain = self._chain(DDIM(), num_steps)
+        return chain.sample(latents, batch.conditioning, start=self.start)
+
     def render_ddim(self, latents: Tensor, batch: Batch, *, update: int) -> Rendering:
         """Sample single latents (1, B, C, h, w) by DDIM, decode and score them."""
-        latents, chain = latents.to(self.device), self._chain(DDIM())
-        final = chain.sample(latents, batch.conditioning, start=self.start)
+        latents = latents.to(self.device)
+        final = self.sample_ddim(latents, batch, self.settings.num_steps)
         pixels = self.decode(final)[0]
         return self.score(final, pixels, batch, update=update, latents=latents)
 
-    def _chain(self, method: Method) -> Sampler:
+    def _chain(self, method: Method, num_steps: int) -> Sampler:
         sixteen = self.autocast is not None or self.model.dtype.itemsize == 2
         default = default_adjoint(self.settings.method, sixteen)
-        return Sampler(
-            self.model.schedule(self.shape),
-            self.denoiser,
-            method=method,
-            adjoint=self.settings.adjoint or default,
-            num_steps=self.settings.num_steps,
-        )
+        adjoint = self.settings.adjoint or default
+        schedule = self.model.schedule(self.shape)
+        return Sampler(schedule, self.denoiser, method, adjoint, num_steps=num_steps)

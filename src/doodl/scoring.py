@@ -48,7 +48,8 @@ def crop_terms(
         generators: N random generators, one for the crops of each picture.
 
     Raises:
-        ValueError: the guide does not return one loss for each crop.
+        ValueError: the guide does not return one loss for each crop, or returns losses
+            without a gradient for pixels that need one.
     """
     crops = views(pixels, guide.input_size, generators)
     count = crops.shape[1]
@@ -61,6 +62,13 @@ def crop_terms(
                 f"{type(guide).__name__}, received {tuple(term.shape)}; take the mean "
                 "over channels, rows and columns, not over pictures."
             )
+    if crops.requires_grad and not terms["loss"].requires_grad:
+        raise ValueError(
+            f"Expected losses that can be differentiated from the guide "
+            f"{type(guide).__name__}, received losses without a gradient; use PyTorch "
+            "operations only, or `doodl predict` with the baseline "
+            "doodl.baselines.BestOfN, which needs scores only."
+        )
     return {
         name: views.reduce(term.unflatten(0, (-1, count)))
         for name, term in terms.items()
@@ -135,7 +143,10 @@ def full_frame_scores(
         pixels: (B, 3, H, W) in [0, 1].
     """
     whole = FullFrame()
+    # Each guide gets a copy, because it may modify its input in place.
     return {
-        name: guide.score(whole(pixels, guide.input_size, [])[:, 0], targets[name])
+        name: guide.score(
+            whole(pixels.clone(), guide.input_size, [])[:, 0], targets[name]
+        )
         for name, guide in watchers.items()
     }

@@ -93,9 +93,10 @@ def test_pictures_are_the_snapshots_and_know_where_they_come_from(saved, folder)
             path = folder / generation.id / f"{name}.png"
             difference = images.load(path) - kept[i].pixels
             assert difference.abs().max() <= 0.5 / 255 + 1e-6
-            assert Image.open(path).text["update"] == str(kept[i].update)
-            assert Image.open(path).text["prompt"] == generation.prompt
-            assert Image.open(path).text["seed"] == str(generation.seed)
+            text = json.loads(Image.open(path).text["doodl"])
+            assert text["update"] == kept[i].update
+            assert text["prompt"] == generation.prompt
+            assert text["seed"] == generation.seed
 
 
 def test_saved_latents_make_the_saved_picture_again(saved, folder):
@@ -194,8 +195,8 @@ def test_any_prompt_is_reported_as_it_is(saved, folder, capsys, prompt):
     saved([prompt], num_updates=1)
     (row,) = manifest(folder)
     assert row["prompt"] == prompt
-    text = Image.open(folder / row["folder"] / "best.png").text["prompt"]
-    assert text == prompt
+    text = Image.open(folder / row["folder"] / "best.png").text["doodl"]
+    assert json.loads(text)["prompt"] == prompt
     assert prompt.split()[1] in capsys.readouterr().out
 
 

@@ -77,7 +77,7 @@ def test_the_negative_prompt_belongs_to_all():
         ({"seeds": [2**63]}, f"received {2**63}"),
         ({"seeds": [0.5]}, "received 0.5"),
         ({"seeds": [1, 1]}, "different seeds, received 1 twice"),
-        ({"prompts": "none.txt"}, "received none.txt; there is none"),
+        ({"prompts": "none.txt"}, "'none.txt'; there is none"),
         ({"categories": ["Colors"]}, "categories only with a file"),
         ({"batch_size": 0}, "batch_size of at least 1, received 0"),
     ],

@@ -122,6 +122,29 @@ def test_a_checkpoint_keeps_one_latent_a_call_whatever_the_method(costs, model):
         assert ("reversible" in many) == (calls == 2)
 
 
+@pytest.mark.parametrize(
+    ("adjoint", "differentiated"),
+    [("StraightThroughAdjoint", 0), ("ShortcutAdjoint", 2), ("TruncatedAdjoint", 6)],
+)
+def test_an_estimate_costs_what_it_differentiates(
+    costs, capsys, adjoint, differentiated
+):
+    cost = costs("--model.adjoint", f"doodl.sampling.adjoints.{adjoint}")
+    (guided, _), decoder = cost.calls, cost.decoder
+    gradient = differentiated * (guided.gradient_flops - guided.flops)
+    chain = 6 * guided.flops + gradient
+    assert cost.flops == pytest.approx(chain + decoder.gradient_flops)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"6 forward, {differentiated} with gradient, 0 repeated" in printed
+
+
+def test_the_calls_of_a_start_are_counted(costs):
+    seeds, start = costs(), ["--model.start", "doodl.starts.BestOf"]
+    few = [f"--model.start.init_args.{k}" for k in ("num_draws=3", "num_steps=4")]
+    assert seeds.other_chains == 1
+    assert costs(*start, *few).other_chains == 1 + 3 * 4 / 6
+
+
 @pytest.mark.parametrize("editing", [True, False])
 def test_chains_without_a_gradient_are_counted(costs, fit, counted, editing, tmp_path):
     options, settings = [], {}

@@ -49,9 +49,6 @@ class BestOfN(Baseline):
     ) -> Iterator[Rendering]:
         """Yield N samples of every generation of the batch."""
         for number in range(self.count(num_updates)):
-            if number:
-                noise = pairs.noise(batch.seeds, "draw", number, renderer.shape)
-            else:
-                noise = pairs.draw(batch.seeds, renderer.shape)
+            noise = pairs.redraw(batch.seeds, number, renderer.shape)
             start = renderer.noised(batch, noise)
             yield renderer.render_ddim(start[None], batch, update=number)

@@ -35,8 +35,8 @@ def check_file(prompts: str) -> None:
     """
     looks = Path(prompts).suffix.lower() in (".txt", ".csv", ".jsonl")
     try:
-        found = Path(prompts).is_file()
-    except OSError:  # a text that is too long for a path
+        found = bool(prompts.strip()) and Path(prompts).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):  # too long for a path, or no user
         found = False
     if not looks and not found:
         raise ValueError(

@@ -9,6 +9,7 @@ from datetime import timedelta
 from rich.table import Table
 
 from doodl.jobs.timing import CallCost
+from doodl.sampling.gradient import GradientCalls
 
 METRICS = 400
 """Typical bytes of one update's line in `metrics.jsonl`."""
@@ -27,10 +28,10 @@ class JobCost:
         plain: calls per chain without guidance; each makes one prediction.
         calls: cost of a guided call and of a plain call.
         decoder: cost of decoding all latents of a batch.
-        repeats: share of forward calls that backward runs again (0 direct, 1
-            reversible and checkpoint).
-        other_chains: chains without a gradient per batch: the last rendering, and two
-            more for an edit, which inverts its pictures and samples them once.
+        gradient: how many calls of a chain are differentiated, and how many of them
+            backward runs again.
+        other_chains: chains without a gradient per batch: the last rendering, and what
+            the initial latents take, as a share of a chain.
         reversible: whether the method can be reversed.
         weights: bytes of the networks.
         latents: bytes of one latent of each generation of the batch.
@@ -46,8 +47,8 @@ class JobCost:
     plain: int
     calls: tuple[CallCost, CallCost]
     decoder: CallCost
-    repeats: float
-    other_chains: int
+    gradient: GradientCalls
+    other_chains: float
     reversible: bool
     weights: int
     latents: int
@@ -63,17 +64,24 @@ class JobCost:
         """Whether times follow from FLOPs instead of a measurement."""
         return any(cost.estimated for cost in (*self.calls, self.decoder))
 
+    def _update(self, alone: float, with_gradient: float) -> float:
+        """Return what the calls of an update cost, from those of a whole chain."""
+        forward, repeated, differentiated = self.gradient
+        plain = forward + repeated - differentiated
+        return (plain * alone + differentiated * with_gradient) / max(forward, 1)
+
     @property
     def flops(self) -> float:
         """FLOPs of one update of a batch."""
-        chain = self._chain(lambda c: self.repeats * c.flops + c.gradient_flops)
-        return chain + self.decoder.gradient_flops
+        chain = self._chain(lambda c: c.flops), self._chain(lambda c: c.gradient_flops)
+        return self._update(*chain) + self.decoder.gradient_flops
 
     @property
     def seconds(self) -> float:
         """Seconds of one update of a batch."""
-        chain = self._chain(lambda c: self.repeats * c.seconds + c.gradient_seconds)
-        return chain + self.decoder.gradient_seconds
+        alone = self._chain(lambda c: c.seconds)
+        with_gradient = self._chain(lambda c: c.gradient_seconds)
+        return self._update(alone, with_gradient) + self.decoder.gradient_seconds
 
     @property
     def total(self) -> float:
@@ -99,14 +107,15 @@ class JobCost:
 
 def cost_table(cost: JobCost) -> Table:
     """Return the cost of a job as lines of text."""
-    calls = cost.guided + cost.plain
+    calls, repeated, differentiated = cost.gradient
     alone = f", {cost.plain} of them without guidance" if cost.plain else ""
     method = ", estimated from FLOPs" if cost.estimated else ""
-    others = cost.other_chains * calls
+    others = round(cost.other_chains * calls)
     processes = f"{cost.processes} process{'es' if cost.processes > 1 else ''}"
     rows = {
         "generations": f"{cost.remaining} in {cost.batches} batches",
-        "network calls an update": f"{calls} forward, {calls} with gradient{alone}",
+        "network calls an update": f"{calls} forward, {differentiated} with gradient, "
+        f"{repeated} repeated{alone}",
         "other network calls": f"{others} forward, a batch of {cost.batch}",
         "TFLOP an update": f"{cost.flops / 1e12:.3g}, a batch of {cost.batch}",
         "seconds an update": f"{cost.seconds:.3g}, a batch of {cost.batch}{method}",

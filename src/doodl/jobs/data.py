@@ -15,6 +15,7 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
+from doodl.files import named
 from doodl.generation import Generation
 from doodl.jobs.checks import (
     check_distinct,
@@ -82,6 +83,7 @@ class PromptsAndSeeds(LightningDataModule):
         default = None if target is None else str(target)
         rows = [replace(r, class_name=r.class_name or default) for r in rows]
         if images:
+            images = [str(named(image, "a picture")) for image in images]
             rows = [
                 replace(r, image=r.image or image) for r in rows for image in images
             ]

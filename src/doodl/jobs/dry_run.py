@@ -21,7 +21,7 @@ from doodl.pretrained import TextToImage
 from doodl.pretrained.outline import outline
 from doodl.rendering import Renderer
 from doodl.sampling import memory
-from doodl.sampling.adjoints import BudgetAdjoint, repeats
+from doodl.sampling.gradient import GradientCalls, gradient_calls
 
 
 def dry_run(
@@ -57,7 +57,8 @@ def dry_run(
     height, width = (side * model.factor for side in renderer.shape[1:])
     apart = settings.execution.apart(device, height * width)
     latent = math.prod(renderer.shape) * settings.latents_dtype.itemsize
-    count = settings.method.num_latents
+    count, chain = settings.method.num_latents, probe.num_calls
+    start = settings.edit or settings.start
     pictures = 9 * height * width  # three of them, at most 3 bytes a pixel
     return JobCost(
         remaining=sum(map(len, batches)),
@@ -68,8 +69,8 @@ def dry_run(
         plain=len(probe.plain),
         calls=calls,
         decoder=decoder.times(count * batch, apart=apart),
-        repeats=_repeats(renderer, calls, probe.num_calls, available),
-        other_chains=1 if settings.edit is None else 3,
+        gradient=_gradient(renderer, calls, available),
+        other_chains=1 + (start.num_calls(chain) / chain if start else 0),
         reversible=settings.method.reversible,
         weights=weights,
         latents=batch * latent,
@@ -106,12 +107,10 @@ def _room(weights: int, device: torch.device) -> int:
     return max(available - weights, 0)
 
 
-def _repeats(
-    renderer: Renderer, calls: Sequence[CallCost], count: int, available: int
-) -> float:
-    """Return the share of a chain's `count` calls that backward runs again."""
-    adjoint = renderer.sampler.adjoint
-    if isinstance(adjoint, BudgetAdjoint):
-        graph = max(1, *(call.graph for call in calls))
-        return 1 - min(1.0, adjoint.bytes(available) // graph / count)
-    return float(repeats(adjoint))
+def _gradient(
+    renderer: Renderer, calls: Sequence[CallCost], available: int
+) -> GradientCalls:
+    """Return what the gradient of a chain takes, by the graphs that memory holds."""
+    sampler, graph = renderer.sampler, max(call.graph for call in calls)
+    moves = sampler.moves(renderer.start)
+    return gradient_calls(sampler.adjoint, moves, graph, available)

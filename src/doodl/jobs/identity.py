@@ -27,7 +27,7 @@ def identity(
     """
     settings = module.settings
     optimizer = check_optimizer(module.make_optimizer, editing=False)
-    parts = ("guide", "judge", "verdict", "method", "adjoint", "edit")
+    parts = ("guide", "judge", "verdict", "method", "adjoint", "edit", "start")
     values = ("num_steps", "guidance_scale", "guidance_interval", "height", "width")
     callbacks = [c for c in trainer.callbacks if changes_images(c)]  # type: ignore[attr-defined]
     return {
@@ -38,7 +38,7 @@ def identity(
             "num_updates": module.num_updates,
             "baseline": describe(module.baseline),
             "optimizer": describe(type(optimizer)),
-            **{f"optimizer.{k}": describe(v) for k, v in optimizer.defaults.items()},
+            **{f"optimizer.{k}": describe(v) for k, v in optimizer.settings.items()},
             **{name: describe(getattr(settings, name)) for name in parts},
             **{name: getattr(settings, name) for name in values},
             "latents_dtype": str(settings.latents_dtype).removeprefix("torch."),

@@ -49,7 +49,7 @@ class Probe:
         conditioning = renderer.model.conditioning(
             prompts, negatives, renderer.shape, settings.guidance_scale
         )
-        moves = renderer.sampler.moves(settings.start)
+        moves = renderer.sampler.moves(renderer.start)
         times = [m.timestep for m in moves if m.timestep is not None]
         two = conditioning.negative is not None
         guided = [t for t in times if two and denoiser.guides(t)]

@@ -129,7 +129,7 @@ class Tables:
         entry = self._entries.get(name)
         if entry is None or entry.changed != changed:
             row = _read(self.folder / name / SUMMARY)
-            if row is None:
+            if row is None or not {"id", "status"} <= row.keys():
                 return None
             timed = row | (_read(self.folder / name / TIMING) or {})
             lines = _line(timed, COLUMNS), _line(timed, TIMES)
@@ -147,5 +147,21 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _line(row: dict[str, Any], columns: tuple[str, ...]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow([row.get(name) for name in columns])
+    cells = [neutral(row.get(name)) for name in columns]
+    csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue()
+
+
+def neutral(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula; numbers stay numbers.
+
+    A text that begins with one of `=+-@'`, a tab or a carriage return gets an
+    apostrophe before it, which `original` takes away.
+    """
+    formula = isinstance(value, str) and value.startswith(tuple("=+-@'\t\r"))
+    return f"'{value}" if formula else value
+
+
+def original(cell: str) -> str:
+    """Inverse of `neutral` for texts."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in tuple("=+-@'\t\r") else cell

@@ -1,4 +1,4 @@
-"""Adjoints: how the gradient of a chain is computed. All give the same gradient.
+"""Adjoints: how the gradient of a chain is computed. Those here all give the same.
 
 | adjoint | stores | network calls in backward |
 |---|---|---|
@@ -6,31 +6,56 @@
 | `CheckpointAdjoint` | the latent of every call | every call again |
 | `ReversibleAdjoint` | the final state | every call again |
 | `BudgetAdjoint` | the final state and as many activations as fit | the rest again |
+| `CheckpointBudgetAdjoint` | every latent and as many activations as fit | likewise |
+
+Those of `doodl.sampling.estimates`, which can also be named from here, are cheaper and
+approximate.
 
 An adjoint may have two attributes: `reverses`, whether it reconstructs states with
 `Move.unstep` and so needs a reversible method, and `repeats`, whether backward runs
 network calls of forward again. `reverses()` and `repeats()` read them, and also answer
-for an adjoint that does not have them.
+for an adjoint that does not have them. The method `gradient_calls` says how many
+network calls a chain and its gradient take.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Protocol
 
-import torch
-
-from doodl.sampling import memory
-from doodl.sampling.backward import Checkpointed, Reversed, apply, requires_gradient
+from doodl.sampling.backward import Checkpointed, Reversed, apply
+from doodl.sampling.budget import BudgetAdjoint, CheckpointBudgetAdjoint
 from doodl.sampling.chain import Method, Move, Predict, State, run
+from doodl.sampling.estimates import (
+    JumpAdjoint,
+    ShortcutAdjoint,
+    StraightThroughAdjoint,
+    TruncatedAdjoint,
+)
+from doodl.sampling.gradient import (
+    Adjoint,
+    GradientCalls,
+    gradient_calls,
+    num_calls,
+)
 
-
-class Adjoint(Protocol):
-    """Runs a chain so that its final state can be differentiated."""
-
-    def __call__(self, moves: Sequence[Move], predict: Predict, state: State) -> State:
-        """Return the final state, differentiable with respect to `state`."""
+__all__ = [
+    "Adjoint",
+    "BudgetAdjoint",
+    "CheckpointAdjoint",
+    "CheckpointBudgetAdjoint",
+    "DirectAdjoint",
+    "GradientCalls",
+    "JumpAdjoint",
+    "ReversibleAdjoint",
+    "ShortcutAdjoint",
+    "StraightThroughAdjoint",
+    "TruncatedAdjoint",
+    "begin_update",
+    "default_adjoint",
+    "gradient_calls",
+    "repeats",
+    "reverses",
+]
 
 
 class DirectAdjoint:
@@ -46,6 +71,13 @@ class DirectAdjoint:
         """Return the final state with the graph of the whole chain."""
         return run(moves, predict, state)
 
+    def gradient_calls(
+        self, moves: Sequence[Move], graph: int = 0, available: int = 0
+    ) -> GradientCalls:
+        """Return the calls of the chain; none is repeated."""
+        count = num_calls(moves)
+        return GradientCalls(count, 0, count)
+
 
 class CheckpointAdjoint:
     """Stores the latent of every network call, and repeats the calls in backward.
@@ -60,7 +92,14 @@ class CheckpointAdjoint:
 
     def __call__(self, moves: Sequence[Move], predict: Predict, state: State) -> State:
         """Return the final state; backward reads the stored latents."""
-        return apply(Checkpointed, moves, predict, state)
+        return apply(Checkpointed, moves, predict, state, 0)
+
+    def gradient_calls(
+        self, moves: Sequence[Move], graph: int = 0, available: int = 0
+    ) -> GradientCalls:
+        """Return the calls of the chain; all are repeated."""
+        count = num_calls(moves)
+        return GradientCalls(count, count, count)
 
 
 class ReversibleAdjoint:
@@ -79,65 +118,12 @@ class ReversibleAdjoint:
         """Return the final state; backward walks through the chain in reverse."""
         return apply(Reversed, moves, predict, state, 0)
 
-
-class BudgetAdjoint:
-    """`ReversibleAdjoint` that also stores activations within a memory budget.
-
-    It stores the graphs of the last network calls of the chain, because backward needs
-    them first, and repeats only the other calls. One update costs about 3.4 times the
-    forward chain if no graph is stored and 2.4 times if all are. The size of a graph
-    is measured with one additional network call, once for each shape of latents.
-
-    Args:
-        gib: memory for the stored graphs, in GiB, 0 or more.
-        fraction: the same as a share, 0 to 1, of the memory that is available when
-            the first gradient is computed; 0.5 if neither argument is given.
-
-    Raises:
-        ValueError: both arguments are given, or one is out of range.
-    """
-
-    reverses = True
-    repeats = True
-
-    def __init__(self, gib: float | None = None, fraction: float | None = None) -> None:
-        if gib is not None and fraction is not None:
-            raise ValueError(
-                f"Expected gib or fraction, received both, {gib} and {fraction}; leave "
-                "one of them out."
-            )
-        if gib is not None and not 0 <= gib < math.inf:
-            raise ValueError(f"Expected gib of 0 or more, received {gib}.")
-        if fraction is not None and not 0 <= fraction <= 1:
-            raise ValueError(
-                f"Expected a fraction between 0 and 1, received {fraction}."
-            )
-        self.gib = gib
-        self.fraction = 0.5 if fraction is None else fraction
-        self.kept: dict[tuple[object, ...], int] = {}
-
-    def __call__(self, moves: Sequence[Move], predict: Predict, state: State) -> State:
-        """Return the final state; backward repeats the calls without a graph."""
-        latent = state[0]
-        autocast = torch.is_autocast_enabled(latent.device.type)
-        key = (*latent.shape, latent.dtype, latent.device, autocast)
-        if requires_gradient(state) and key not in self.kept:
-            self.kept[key] = self._affordable(moves, predict, state)
-        return apply(Reversed, moves, predict, state, self.kept.get(key, 0))
-
-    def bytes(self, available: int) -> float:
-        """Return the budget in bytes, given the bytes of memory available."""
-        return self.fraction * available if self.gib is None else self.gib * 2**30
-
-    def _affordable(self, moves: Sequence[Move], predict: Predict, state: State) -> int:
-        """Return how many graphs of one network call fit into the budget."""
-        calls = ((m.source, m.timestep) for m in moves if m.source is not None)
-        source, timestep = next(calls, (0, None))
-        if timestep is None:
-            return 0
-        query = state[source].detach().requires_grad_()
-        size = memory.graph_bytes(lambda: predict(query, timestep))
-        return int(self.bytes(memory.available_bytes(query.device)) // max(size, 1))
+    def gradient_calls(
+        self, moves: Sequence[Move], graph: int = 0, available: int = 0
+    ) -> GradientCalls:
+        """Return the calls of the chain; all are repeated."""
+        count = num_calls(moves)
+        return GradientCalls(count, count, count)
 
 
 def default_adjoint(method: Method, sixteen_bits: bool) -> Adjoint:
@@ -167,3 +153,10 @@ def reverses(adjoint: Adjoint | None) -> bool:
 def repeats(adjoint: Adjoint | None) -> bool:
     """Return whether backward repeats network calls; yes if it does not say."""
     return bool(getattr(adjoint, "repeats", True))
+
+
+def begin_update(adjoint: Adjoint | None, update: int) -> None:
+    """Tell an adjoint with a random choice of the number of the update, by `at`."""
+    at = getattr(adjoint, "at", None)
+    if at is not None:
+        at(update)

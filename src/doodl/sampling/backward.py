@@ -1,9 +1,11 @@
 """Backward passes of a chain that recompute instead of storing activations.
 
-Both functions run the chain without a graph in forward. In backward they walk through
-the moves in reverse, evaluate the network once for each move with gradients enabled,
-and multiply the incoming gradient by its Jacobian. They differ in where the latent of
-each evaluation comes from: `Checkpointed` has stored it, `Reversed` reconstructs it.
+All functions run the chain without a graph of it in forward, and walk through the moves
+in reverse in backward. `Checkpointed` and `Reversed` evaluate the network once for each
+move with gradients enabled and multiply the incoming gradient by its Jacobian. They
+differ in where the latent of each evaluation comes from: `Checkpointed` has stored it,
+`Reversed` reconstructs it; both may have kept the graphs of the last calls. `Frozen`
+and `Jumped` are approximations that leave Jacobians out.
 """
 
 from __future__ import annotations
@@ -20,22 +22,30 @@ from doodl.sampling.chain import Move, Predict, State, prediction_for, run
 
 
 class Checkpointed(torch.autograd.Function):
-    """Stores the latent of every network call in forward."""
+    """Stores the latents of the network calls, and the graphs of the last `keep`."""
 
     @staticmethod
     def forward(
         ctx: Any,
         moves: Sequence[Move],
         predict: Predict,
+        keep: int,
         *state: Tensor,
     ) -> State:
         """Return the final state."""
         _remember(ctx, moves, predict, state[0].device.type)
-        queries = []
+        ctx.graphs, queries = [], []
+        calls_left = sum(move.source is not None for move in moves)
         for move in moves:
-            if move.source is not None:
-                queries.append(state[move.source])
-            state = move.step(state, prediction_for(move, predict, state))
+            calls_left -= move.source is not None
+            if move.source is None or calls_left >= keep:
+                if move.source is not None:
+                    queries.append(state[move.source])
+                prediction = prediction_for(move, predict, state)
+            else:
+                ctx.graphs.append(_predict_with_graph(ctx, move, state[move.source]))
+                prediction = ctx.graphs[-1][1].detach()
+            state = move.step(state, prediction)
         ctx.save_for_backward(*queries)
         return state
 
@@ -49,9 +59,13 @@ class Checkpointed(torch.autograd.Function):
             if move.source is None:
                 state, _ = move.pullback(state)
             else:
-                query, prediction = _predict_with_graph(ctx, move, queries.pop())
+                query, prediction = (
+                    ctx.graphs.pop()
+                    if ctx.graphs
+                    else _predict_with_graph(ctx, move, queries.pop())
+                )
                 state = _pull(move, state, query, prediction)
-        return None, None, *state
+        return None, None, None, *state
 
 
 class Reversed(torch.autograd.Function):
@@ -103,12 +117,73 @@ class Reversed(torch.autograd.Function):
         return None, None, None, *back
 
 
+class Frozen(torch.autograd.Function):
+    """Takes every prediction for a constant: only the linear part of the moves."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, moves: Sequence[Move], predict: Predict, *state: Tensor
+    ) -> State:
+        """Return the final state."""
+        ctx.moves = moves
+        ctx.set_materialize_grads(True)
+        # A chain without moves returns its input, which autograd wants to be another.
+        return tuple(z.view_as(z) for z in run(moves, predict, state))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradient of the initial state, after one None an argument."""
+        back: State = grads
+        for move in reversed(ctx.moves):
+            back, _ = move.pullback(back)
+        return None, None, *back
+
+
+class Jumped(torch.autograd.Function):
+    """Has the gradient of  a z + b f(z, t)  with the first call's prediction f."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        moves: Sequence[Move],
+        predict: Predict,
+        a: float,
+        b: float,
+        *state: Tensor,
+    ) -> State:
+        """Return the final state."""
+        _remember(ctx, moves, predict, state[0].device.type)
+        ctx.a, ctx.b, ctx.graph = a, b, None
+        for move in moves:
+            if move.source is None or ctx.graph is not None:
+                prediction = prediction_for(move, predict, state)
+            else:
+                ctx.graph = _predict_with_graph(ctx, move, state[move.source])
+                prediction = ctx.graph[1].detach()
+            state = move.step(state, prediction)
+        return tuple(z.view_as(z) for z in state)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradient of the initial state, after one None an argument."""
+        back = [ctx.a * grad for grad in grads]
+        if ctx.graph is not None and ctx.graph[1].requires_grad:
+            query, prediction = ctx.graph
+            share = ctx.b / len(grads) * sum(grads)  # type: ignore[operator]
+            (through,) = torch.autograd.grad(prediction, query, share)
+            back = [grad + through for grad in back]
+        ctx.graph = None
+        return None, None, None, None, *back
+
+
 def apply(
     function: type[torch.autograd.Function],
     moves: Sequence[Move],
     predict: Predict,
     state: State,
-    *settings: int,
+    *settings: float,
 ) -> State:
     """Apply one of the functions above, or `run` where no gradient is required."""
     if requires_gradient(state):

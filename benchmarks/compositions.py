@@ -1,0 +1,128 @@
+"""Compositions of method, rule, gradient and start, named as `ddim sphere.2 jump`.
+
+A name is a method (`edict`, `ddim`), a rule, a gradient, and optionally a start
+(`best8x10`: the best of 8 draws of 10 steps), crops (`crops4`) and steps (`T10`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch.optim import Optimizer
+
+from doodl import rules
+from doodl.optimizer import LatentSGD
+from doodl.rules import LatentOptimizer
+from doodl.sampling import adjoints
+from doodl.sampling.ddim import DDIM
+from doodl.sampling.edict import EDICT
+from doodl.starts import BestOf
+
+MIXING = {10: 0.6, 20: 0.75, 50: 0.93}
+"""p of EDICT by the number of steps."""
+GRADIENTS: dict[str, Callable[[], Any]] = {
+    "exact": lambda: None,
+    "shortcut": adjoints.ShortcutAdjoint,
+    "jump": adjoints.JumpAdjoint,
+    "straight": adjoints.StraightThroughAdjoint,
+}
+NAMES = (
+    "edict paper exact",
+    "edict sphere.2 exact",
+    "edict white.1 exact",
+    "edict paper shortcut",
+    "edict sphere.2 shortcut",
+    "edict white.1 shortcut",
+    "ddim paper shortcut",
+    "ddim sphere.2 exact",
+    "ddim sphere.2 shortcut",
+    "ddim white.1 shortcut",
+    "ddim sphere.2 jump",
+    "ddim sphere.2 straight",
+    "ddim sphere.2 truncated5",
+    "edict paper exact best8x10",
+    "edict sphere.2 shortcut best8x10",
+    "ddim sphere.2 shortcut best8x10",
+    "ddim white.1 shortcut best8x10",
+)
+"""Compositions that are compared by default, besides the baselines."""
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What replaces the paper's algorithm.
+
+    Args:
+        settings: arguments of `RenderSettings`.
+        optimizer: makes the optimiser.
+        num_cutouts: crops of a picture.
+    """
+
+    settings: dict[str, Any]
+    optimizer: Callable[[Iterable], Optimizer]
+    num_cutouts: int
+
+
+def composition(name: str) -> Composition:
+    """Return the composition of a name.
+
+    Raises:
+        ValueError: a word of the name is unknown.
+    """
+    method, rule, gradient, *others = name.split()
+    steps, start, crops = 20, None, 16
+    for word in others:
+        if found := re.fullmatch(r"best(\d+)x(\d+)", word):
+            start = BestOf(*map(int, found.groups()))
+        elif found := re.fullmatch(r"crops(\d+)", word):
+            crops = int(found[1])
+        elif found := re.fullmatch(r"T(\d+)", word):
+            steps = int(found[1])
+        else:
+            raise ValueError(f"Expected best8x10, crops4 or T10, received '{word}'.")
+    settings = {
+        "method": DDIM() if method == "ddim" else EDICT(MIXING[steps]),
+        "adjoint": _adjoint(gradient),
+        "start": start,
+        "num_steps": steps,
+    }
+    return Composition(settings, _optimizer(rule), crops)
+
+
+def _adjoint(name: str) -> Any:
+    if found := re.fullmatch(r"truncated(\d+)", name):
+        return adjoints.TruncatedAdjoint(int(found[1]))
+    if name not in GRADIENTS:
+        known = ", ".join([*GRADIENTS, "truncated5"])
+        raise ValueError(f"Expected a gradient among {known}, received '{name}'.")
+    return GRADIENTS[name]()
+
+
+def _optimizer(name: str) -> Callable[[Iterable], Optimizer]:
+    """Return the optimiser of a rule such as `paper`, `sphere.2` or `white.1`."""
+    found = re.fullmatch(r"([a-z]+)(\.?[\d.]*)", name)
+    kind, size = (found[1], float(found[2] or 0)) if found else (name, 0.0)
+    if kind == "paper":
+        clip = size or 0.04
+        return partial(LatentSGD, lr=40.0, clip=clip)
+    tie, average = rules.Tie(), rules.Average()
+    if kind == "sphere":
+        return partial(LatentOptimizer, rule=[tie, rules.Sphere(size), average])
+    if kind == "spheremomentum":
+        parts = [tie, rules.Normalize(), rules.Momentum(0.5), rules.Sphere(size)]
+        return partial(LatentOptimizer, rule=[*parts, average])
+    if kind == "back":
+        parts = [rules.Backtrack(2), tie, rules.Sphere(size), average]
+        return partial(LatentOptimizer, rule=parts)
+    whiten = [tie, rules.Whiten()]
+    if kind == "whitesphere":
+        rule = [*whiten, rules.Sphere(size), average]
+        return partial(LatentOptimizer, rule=rule)
+    if kind == "white":
+        rule = [*whiten, rules.Momentum(0.5), rules.Scale(), rules.Descend(), average]
+        return partial(LatentOptimizer, rule=[*rule, rules.Renormalize()], lr=size)
+    raise ValueError(f"Expected a rule such as paper, sphere.2, received '{name}'.")

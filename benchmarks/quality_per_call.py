@@ -1,0 +1,260 @@
+"""Compares compositions of rule, gradient and start at equal numbers of network calls.
+
+    python benchmarks/quality_per_call.py [NAME ...] [--budgets 250 500] [--prompts 8]
+        [--seeds 1] [--model FOLDER] [--folder results/quality]
+
+Prompts and seeds are those of tuning (`splits.py`), so that no table uses them. A call
+is one guided prediction; the gradient of a call counts 1.4 more, and what an adjoint
+repeats counts again (`gradient_calls`). Guide, judge and decoder are not counted. Every
+line is the picture that the guide preferred within the budget. The same command goes on
+with what is finished; `--budgets` beyond what was run runs it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from compositions import NAMES, composition
+from splits import rows, seeds
+from torch import Tensor, nn
+
+from doodl import latents as pairs
+from doodl.baselines import BestOfN, OneStep
+from doodl.callbacks import Multicrop
+from doodl.evaluation.markdown import cell, table
+from doodl.evaluation.statistics import Key, clustered_mean, compare
+from doodl.generation import Generation
+from doodl.guides import CLIPText, Ensemble
+from doodl.jobs.checks import parse_seeds
+from doodl.pretrained.folders import SHAPES
+from doodl.render_settings import RenderSettings
+from doodl.rendering import Batch, Renderer
+from doodl.sampling.adjoints import begin_update, gradient_calls
+from doodl.trajectory import Rendering
+from doodl.white_noise import whiteness
+
+BATCH = 8
+BASELINES = ("best of n", "one step 10", "one step 20", "one step 40")
+COLUMNS = {"guide": 1, "judge": 1, "right": 100, "whiteness": 1, "moved": 1, "calls": 1}
+PAPER = "edict paper exact"
+Scores = dict[str, float]
+"""Scores of one generation at one update."""
+
+
+@dataclass
+class Run:
+    """What a composition made of all generations.
+
+    Args:
+        budget: calls that it was run for.
+        first: calls until the first rendering.
+        each: calls of every further rendering.
+        kept: the same if every graph is kept in memory.
+        scores: one entry a rendering, by prompt and seed.
+    """
+
+    budget: float
+    first: float
+    each: float
+    kept: float
+    scores: dict[Key, list[Scores]]
+
+
+def renderer_of(folder: Path, **settings: Any) -> Renderer:
+    """Return a renderer with the pipeline, guides, judge and verdict of a world."""
+    from doodl.shapes.judge import AttributeJudge
+
+    names = ("guide", "guide_b", "guide_c")
+    chosen = RenderSettings(
+        Ensemble([CLIPText(str(folder / name)) for name in names]),
+        judge=CLIPText(str(folder / "judge")),
+        verdict=AttributeJudge(str(folder / "attributes")),
+        guidance_scale=5.0,
+        **settings,
+    )
+    return Renderer.load(str(folder / "pipeline"), chosen)
+
+
+def optimise(
+    renderer: Renderer, batch: Batch, name: str, count: int
+) -> Iterator[Rendering]:
+    """Yield the renderings of `count` updates, the first one before any update."""
+    parts = composition(name)
+    views = Multicrop(parts.num_cutouts, cutout_size=40)
+    latents = nn.Parameter(renderer.initial(batch))
+    optimizer = parts.optimizer([latents])
+    optimizer.start(batch.seeds)
+    for update in range(count):
+        begin_update(renderer.sampler.adjoint, update)
+        final = renderer.sample(latents, batch)
+        losses = renderer.losses(final, batch, update, views)
+        pixels = losses.pixels[0]
+        rendering = renderer.score(final, pixels, batch, update=update, latents=latents)
+        yield rendering
+        latents.grad = None
+        losses.total.sum().backward()
+        optimizer.losses = -rendering.guide
+        optimizer.step()
+    yield renderer.render(latents, batch, update=count)
+
+
+def sample(
+    renderer: Renderer, batch: Batch, name: str, budget: float
+) -> Iterator[Rendering]:
+    """Yield the renderings of a baseline."""
+    start, steps = renderer.initial(batch), len(renderer.sampler.steps)
+    if name == "best of n":
+        yield from BestOfN(int(budget // steps))(renderer, batch, start, 1)
+    else:
+        *_, last = OneStep(float(name.split()[-1]))(renderer, batch, start, 1)
+        yield last
+
+
+def run(folder: Path, name: str, generations: Sequence[Generation], budget: int) -> Run:
+    """Return what a composition or a baseline makes within a number of calls."""
+    baseline = name in BASELINES
+    settings = {"num_steps": 20} if baseline else composition(name).settings
+    renderer = renderer_of(folder, **settings)
+    moves, steps = renderer.sampler.moves(), len(renderer.sampler.steps)
+    found = gradient_calls(renderer.sampler.adjoint, moves)
+    start = settings.get("start")
+    first = found.forward + (start.num_calls(found.forward) if start else 0)
+    each, kept = found.equivalents, found._replace(repeated=0).equivalents
+    if baseline:
+        first, each = (steps, steps) if name == "best of n" else (4 * steps, 0)
+        kept = each
+    made = Run(budget, first, each, kept, {})
+    for begin in range(0, len(generations), BATCH):
+        some = generations[begin : begin + BATCH]
+        batch = renderer.prepare(some)
+        noise = pairs.draw(batch.seeds, renderer.shape)[None]
+        original = renderer.render_ddim(noise, batch, update=0).pixels
+        count = int((budget - first) // kept) if kept and budget > first else 0
+        shown = (
+            sample(renderer, batch, name, budget)
+            if baseline
+            else optimise(renderer, batch, name, count)
+        )
+        columns = [scores_of(rendering, original) for rendering in shown]
+        for generation, line in zip(some, zip(*columns, strict=True), strict=True):
+            made.scores[generation.prompt, generation.seed] = list(line)
+    return made
+
+
+def scores_of(rendering: Rendering, original: Tensor) -> list[Scores]:
+    """Return the scores of every generation of a rendering.
+
+    `moved` is the root mean square distance of the pixels from the original image.
+    """
+    assert rendering.judge is not None
+    z, change = rendering.latents, rendering.pixels - original
+    columns = {
+        "guide": rendering.guide,
+        "judge": rendering.judge,
+        "right": torch.tensor([float(bool(v)) for v in rendering.verdicts]),
+        "whiteness": torch.full_like(rendering.guide, math.nan)
+        if z is None
+        else whiteness(z).mean(dim=0),
+        "moved": change.square().flatten(1).mean(dim=1).sqrt(),
+    }
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in values]
+
+
+def best(made: Run, budget: float, each: float) -> dict[str, dict[Key, float]]:
+    """Return the scores of the guide's favourites within a budget, by column."""
+    found: dict[str, dict[Key, float]] = {name: {} for name in COLUMNS}
+    for key, line in made.scores.items():
+        count = 1 + int((budget - made.first) // each) if each else 1
+        if made.first > budget:
+            continue
+        some = line[:count]
+        chosen = max(some, key=lambda row: row["guide"])
+        spent = made.first + each * (len(some) - 1)
+        for name in COLUMNS:
+            found[name][key] = spent if name == "calls" else chosen[name]
+    return found
+
+
+def report(runs: dict[str, Run], budgets: Sequence[int]) -> str:
+    """Return a table of Markdown for every budget, the best judge scores first."""
+    lines = [f"{len(next(iter(runs.values())).scores)} generations"]
+    for budget in budgets:
+        columns = {n: best(made, budget, made.each) for n, made in runs.items()}
+        for name, made in runs.items():
+            if made.kept < made.each:
+                columns[f"{name}, graphs kept"] = best(made, budget, made.kept)
+        columns = {name: found for name, found in columns.items() if found["calls"]}
+        paper = columns.get(PAPER, {}).get("judge", {})
+        means = {n: [clustered_mean(c[k]) for k in COLUMNS] for n, c in columns.items()}
+        order = sorted(means, key=lambda name: -means[name][1].mean)
+        rows = [
+            [
+                name,
+                *(
+                    cell(mean, factor)
+                    for mean, factor in zip(means[name], COLUMNS.values(), strict=True)
+                ),
+                cell(compare(columns[name]["judge"], paper).difference, signed=True),
+            ]
+            for name in order
+        ]
+        header = ["", *COLUMNS, "judge, less the paper's"]
+        lines += ["", f"### {budget} calls an image", "", *table(header, rows)]
+    return "\n".join(lines)
+
+
+def load(path: Path) -> Run | None:
+    """Return a run from its file, or None without one."""
+    if not path.is_file():
+        return None
+    content = json.loads(path.read_text())
+    content["scores"] = {(p, s): line for p, s, line in content["scores"]}
+    return Run(**content)
+
+
+def save(made: Run, path: Path) -> None:
+    """Write a run into a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scores = [[*key, line] for key, line in made.scores.items()]
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({**vars(made), "scores": scores}))
+    part.replace(path)
+
+
+def main() -> None:
+    """Run what is missing and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", default=[*NAMES, *BASELINES])
+    parser.add_argument("--budgets", nargs="+", type=int, default=[250, 500])
+    parser.add_argument("--prompts", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--model", type=Path, default=SHAPES)
+    parser.add_argument("--folder", type=Path, default=Path("results/quality"))
+    known = parser.parse_args()
+    torch.set_num_threads(1)
+    found = rows("clip_text", "tuning", known.prompts, known.folder / "prompts")
+    numbers = parse_seeds(seeds("tuning", known.seeds))
+    generations = [Generation(r["prompt"], s) for r in found for s in numbers]
+    keys, most = {(g.prompt, g.seed) for g in generations}, max(known.budgets)
+    runs: dict[str, Run] = {}
+    for name in known.names:
+        path = known.folder / known.model.name / f"{name}.json"
+        made = load(path)
+        if made is None or made.budget < most or not keys <= set(made.scores):
+            print(f"running {name}", flush=True)
+            made = run(known.model, name, generations, most)
+            save(made, path)
+        runs[name] = made
+    print(report(runs, known.budgets))
+
+
+if __name__ == "__main__":
+    main()

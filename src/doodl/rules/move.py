@@ -1,0 +1,106 @@
+"""Transforms of the latents z: the move by the step g, and what follows it."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+from typing_extensions import override
+
+from doodl import latents as pairs
+from doodl.rules.base import Transform, Update
+
+
+class Descend(Transform):
+    """Moves against the step:  z <- z - g."""
+
+    stage = "move"
+
+    @override
+    def __call__(self, update: Update) -> None:
+        update.latents = update.latents - update.size * update.step
+
+
+class Sphere(Transform):
+    """Moves against the step on the sphere of each latent's norm (`latents.rotate`).
+
+    Args:
+        angle: of every move in radians, whatever the length of the step; by default the
+            length of the step's tangent, as a share of the latent's norm.
+
+    Raises:
+        ValueError: `angle` is not between 0 and pi.
+    """
+
+    stage = "move"
+
+    def __init__(self, angle: float | None = None) -> None:
+        if angle is not None and not 0 < angle < math.pi:
+            raise ValueError(f"Expected an angle between 0 and pi, received {angle}.")
+        self.angle = angle
+
+    @override
+    def __call__(self, update: Update) -> None:
+        z, size = update.latents, update.size
+        if self.angle is None:
+            moved = pairs.rotate(z, size * update.step)
+        else:
+            shrunk = size.flatten(1) if isinstance(size, Tensor) else size
+            moved = pairs.rotate(z, update.step, self.angle * shrunk)
+        update.latents = pairs.renormalize(moved, pairs.norms(z))  # without round-off
+
+
+class Noise(Transform):
+    """Adds the same standard normal noise, times `noise_scale`, to both latents.
+
+    It belongs to seed and update, so that it can be resumed.
+
+    Args:
+        noise_scale: standard deviation of the noise.
+
+    Raises:
+        ValueError: `noise_scale` is negative or not finite.
+    """
+
+    stage = "latents"
+
+    def __init__(self, noise_scale: float = 1e-4) -> None:
+        if not (math.isfinite(noise_scale) and noise_scale >= 0):
+            raise ValueError(
+                f"Expected a noise_scale of 0 or more, received {noise_scale}."
+            )
+        self.noise_scale = noise_scale
+
+    @override
+    def __call__(self, update: Update) -> None:
+        if not self.noise_scale:
+            return
+        z, seeds = update.latents, update.seeds
+        if len(seeds) != z.shape[1]:
+            raise RuntimeError(
+                f"The optimizer has noise for {len(seeds)} generations, but the pair "
+                f"holds {z.shape[1]}: call start(seeds) when a batch begins."
+            )
+        noise = pairs.noise(seeds, "noise", update.number, z.shape[2:]).to(z)
+        update.latents = pairs.perturb(z, noise, self.noise_scale)
+
+
+class Average(Transform):
+    """Gives both latents their mean. Never when editing: there the pair differs."""
+
+    stage = "latents"
+    merges_pair = True
+
+    @override
+    def __call__(self, update: Update) -> None:
+        update.latents = pairs.average(update.latents)
+
+
+class Renormalize(Transform):
+    """Rescales each latent to the norm of its initial draw."""
+
+    stage = "latents"
+
+    @override
+    def __call__(self, update: Update) -> None:
+        update.latents = pairs.renormalize(update.latents, update.norms)

@@ -1,0 +1,83 @@
+"""What an adjoint is, and how many network calls the gradient of a chain takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from doodl.sampling.chain import Move, Predict, State
+
+
+class Adjoint(Protocol):
+    """Runs a chain so that its final state can be differentiated."""
+
+    def __call__(self, moves: Sequence[Move], predict: Predict, state: State) -> State:
+        """Return the final state, differentiable with respect to `state`."""
+
+
+BACKWARD = 1.4
+"""Arithmetic of the gradient of a call with respect to its input, in forward calls."""
+
+
+class GradientCalls(NamedTuple):
+    """Network calls of one chain and its gradient.
+
+    Args:
+        forward: calls of the chain.
+        repeated: how many of them backward runs again.
+        differentiated: how many of them are differentiated.
+    """
+
+    forward: int
+    repeated: int
+    differentiated: int
+
+    @property
+    def equivalents(self) -> float:
+        """Arithmetic of all, in forward calls."""
+        return self.forward + self.repeated + BACKWARD * self.differentiated
+
+
+def num_calls(moves: Sequence[Move]) -> int:
+    """Return the number of network calls of a chain."""
+    return sum(move.source is not None for move in moves)
+
+
+def gradient_calls(
+    adjoint: Any, moves: Sequence[Move], graph: int = 0, available: int = 0
+) -> GradientCalls:
+    """Return what an adjoint's gradient takes, by its method of the same name.
+
+    Args:
+        adjoint: any adjoint; one without the method repeats and differentiates every
+            call, and None stands for `run` under autograd.
+        moves: of the chain.
+        graph: bytes that the graph of one call takes, for adjoints that go by it.
+        available: bytes of memory, likewise.
+    """
+    count = num_calls(moves)
+    if adjoint is None:
+        return GradientCalls(count, 0, count)
+    if not hasattr(adjoint, "gradient_calls"):
+        return GradientCalls(count, count, count)
+    return adjoint.gradient_calls(moves, graph, available)
+
+
+def step_spans(moves: Sequence[Move]) -> list[tuple[int, int]]:
+    """Return, for every denoising step, where its network calls begin and end.
+
+    Consecutive calls at the same timestep belong to one step: two for EDICT, one for
+    DDIM. A step that makes no call is left out.
+
+    Returns:
+        indices into `moves`, the second one past the last call.
+    """
+    spans: list[tuple[int, int]] = []
+    for i, move in enumerate(moves):
+        if move.source is None:
+            continue
+        if spans and moves[spans[-1][0]].timestep == move.timestep:
+            spans[-1] = spans[-1][0], i + 1
+        else:
+            spans.append((i, i + 1))
+    return spans

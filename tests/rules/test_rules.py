@@ -1,0 +1,413 @@
+"""Every transform's law, the paper's rule among them, and rules that cannot be."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from doodl import latents as pairs
+from doodl.optimizer import LatentSGD, check_optimizer
+from doodl.rules import (
+    Adam,
+    Average,
+    Backtrack,
+    Clip,
+    Descend,
+    LatentOptimizer,
+    Momentum,
+    Noise,
+    Normalize,
+    Renormalize,
+    Scale,
+    Sphere,
+    Tie,
+    Transform,
+    Whiten,
+)
+from doodl.rules.paper import paper_rule
+from doodl.white_noise import whiten
+
+SHAPE = (2, 3, 4, 6, 6)
+SEEDS = [11, 12, 13]
+PAPER = {"momentum": 0.9, "clip": 0.5, "noise_scale": 0.01}
+SWITCHES = {"tie_gradients": True, "average_pair": True, "renormalize": True}
+RULES = {
+    "paper": lambda: [Scale(), Tie(), Clip(0.5), Momentum(), *moved()],
+    "white": lambda: [Tie(), Whiten(), Momentum(), Scale(), *moved()],
+    "adam": lambda: [Adam(), Scale(), Descend(), Noise(0.01)],
+    "sphere": lambda: [Tie(), Momentum(), Sphere(0.2)],
+    "backtrack": lambda: [Backtrack(1), Tie(), Normalize(), Momentum(), Sphere(0.2)],
+    "backtrack_adam": lambda: [Backtrack(2), Adam(), Scale(), *moved()],
+}
+
+
+def moved():
+    return [Descend(), Noise(0.01), Average(), Renormalize()]
+
+
+@pytest.fixture
+def pair(generator):
+    return torch.randn(SHAPE, generator=generator, dtype=torch.float64)
+
+
+@pytest.fixture
+def gradients(generator):
+    return torch.randn((6, *SHAPE), generator=generator, dtype=torch.float64)
+
+
+@pytest.fixture
+def losses(generator):
+    return torch.randn((6, 3), generator=generator, dtype=torch.float64)
+
+
+def start(pair, rule, seeds=SEEDS, **options):
+    latents = nn.Parameter(pair.clone())
+    if any(isinstance(part, Scale) for part in rule):
+        options = {"lr": 0.1, **options}
+    optimizer = LatentOptimizer([latents], rule, **options)
+    optimizer.start(seeds)
+    return latents, optimizer
+
+
+def descend(latents, optimizer, gradients, losses=None):
+    for i, gradient in enumerate(gradients):
+        latents.grad = gradient.clone()
+        optimizer.losses = None if losses is None else losses[i]
+        optimizer.step()
+    return latents.detach().clone()
+
+
+def frozen(z, gradients, norms, *, lr, momentum, clip, noise_scale):
+    """LatentSGD's formula before it was a rule, operation by operation."""
+    m = torch.zeros_like(z)
+    for n, gradient in enumerate(gradients):
+        g = lr * gradient
+        g = g.mean(dim=0, keepdim=True).expand_as(g)
+        g = g.clamp(-clip, clip)
+        m = momentum * m + g
+        z = z - m
+        noise = pairs.noise(SEEDS, "noise", n, z.shape[2:]).to(z)
+        z = z + noise_scale * noise
+        z = z.mean(dim=0, keepdim=True).expand_as(z)
+        z = z * (norms / z.flatten(2).norm(dim=2))[:, :, None, None, None]
+        z = z.contiguous()
+    return z
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_papers_rule_has_every_bit_that_latent_sgd_has_always_had(
+    dtype, pair, gradients
+):
+    pair, gradients = pair.to(dtype), gradients.to(dtype)
+    expected = frozen(pair, gradients, pair.flatten(2).norm(dim=2), lr=3.0, **PAPER)
+    rule = paper_rule(**PAPER, **SWITCHES)
+    listed = descend(*start(pair, rule, lr=3.0), gradients)
+    latents = nn.Parameter(pair.clone())
+    sgd = LatentSGD([latents], lr=3.0, **PAPER)
+    sgd.start(SEEDS)
+    assert torch.equal(listed, expected)
+    assert torch.equal(descend(latents, sgd, gradients), expected)
+
+
+def test_a_rule_can_be_listed_and_latent_sgd_is_such_a_list():
+    names = [type(part).__name__ for part in paper_rule(**PAPER, **SWITCHES)]
+    order = "Scale Tie Clip Momentum Descend Noise Average Renormalize"
+    assert names == order.split()
+
+
+def test_whitening_replaces_the_gradient_by_its_projection(pair, gradients):
+    moved = descend(*start(pair, [Whiten(), Descend()]), gradients[:1])
+    assert torch.allclose(pair - moved, whiten(gradients[0]), atol=1e-12)
+
+
+def test_a_normalized_gradient_has_a_root_mean_square_of_1(pair, gradients):
+    moved = descend(*start(pair, [Normalize(), Descend()]), gradients[:1])
+    step = (pair - moved).flatten(2)
+    assert torch.allclose(step.square().mean(dim=2), torch.ones(2, 3).double())
+    cosine = torch.cosine_similarity(step, gradients[0].flatten(2), dim=2)
+    assert torch.allclose(cosine, torch.ones(2, 3).double())
+
+
+def test_adam_without_projections_is_torchs(pair, gradients):
+    rule = [Adam(0.8, 0.95, 1e-6), Scale(), Descend()]
+    ours = descend(*start(pair, rule, lr=0.03), gradients)
+    latents = nn.Parameter(pair.clone())
+    adam = torch.optim.Adam([latents], lr=0.03, betas=(0.8, 0.95), eps=1e-6)
+    for gradient in gradients:
+        latents.grad = gradient.clone()
+        adam.step()
+    assert torch.allclose(ours, latents, rtol=1e-12, atol=1e-13)
+
+
+def test_a_step_on_the_sphere_has_the_stated_angle_and_keeps_the_norm(pair, gradients):
+    latents, optimizer = start(pair.float(), [Sphere(0.2)])
+    for gradient in gradients.float():
+        before = latents.detach().double()
+        after = descend(latents, optimizer, [gradient]).double()
+        cosine = torch.cosine_similarity(before.flatten(2), after.flatten(2), dim=2)
+        assert torch.allclose(cosine, torch.full((2, 3), math.cos(0.2)).double())
+    norms = after.flatten(2).norm(dim=2)
+    assert torch.allclose(norms, pair.flatten(2).norm(dim=2), rtol=1e-6)
+
+
+def test_a_short_step_on_the_sphere_is_the_step_along_the_tangent(pair, gradients):
+    errors = []
+    for length in (1e-2, 1e-3):
+        g = length * gradients[0]
+        moved = descend(*start(pair, [Sphere()]), [g])
+        flat, step = pair.flatten(2), g.flatten(2)
+        along = (flat * step).sum(2, True) / flat.square().sum(2, True)
+        tangent = (step - along * flat).view_as(pair)
+        errors.append((moved - (pair - tangent)).norm().item())
+    assert errors[1] < 1.1e-2 * errors[0]  # of second order
+
+
+@pytest.mark.parametrize("move", [Sphere(), Sphere(0.2)])
+def test_without_a_gradient_the_sphere_is_not_left_nor_anything_moved(move, pair):
+    moved = descend(*start(pair, [move]), torch.zeros((1, *SHAPE)).double())
+    assert torch.allclose(moved, pair, rtol=1e-14)
+
+
+def test_backtracking_returns_to_the_best_and_halves_the_step(pair):
+    """One dimension a generation: the loss says nothing, so that all is by hand."""
+    ones = torch.ones(SHAPE).double()
+    latents, optimizer = start(pair, [Backtrack(2), Descend()])
+    moves = []
+    # Losses of generation 0: falls, fails twice, back at the best, falls.
+    for loss, scale in zip([3.0, 2.0, 5.0, 6.0, 1.0], [1, 2, 3, 4, 5], strict=True):
+        steady = torch.tensor([loss, -scale, -scale], dtype=torch.float64)
+        found = descend(latents, optimizer, [scale * ones], steady[None])
+        moves.append((pair - found).mean(dim=(0, 2, 3, 4)).tolist())
+    # best at z - 1 with gradient 2; the second failure moves from there by half of it
+    assert [m[0] for m in moves] == pytest.approx([1, 3, 6, 1 + 1, 2 + 2.5])
+    assert [m[1] for m in moves] == pytest.approx([1, 3, 6, 10, 15])  # never fails
+    assert optimizer.last["step_size"].tolist() == [0.5, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("adaptive", [Momentum(), Adam()])
+def test_a_generation_that_goes_back_forgets_its_momentum(adaptive, pair, gradients):
+    losses = torch.tensor([[1.0, 1.0, 1.0], [2.0, 0.0, 0.0]]).double()
+    rule = [Backtrack(1), adaptive, Descend()]
+    latents, optimizer = start(pair, rule)
+    found = descend(latents, optimizer, gradients[:2], losses)
+    first = descend(*start(pair, [adaptive, Descend()]), gradients[:1])
+    assert torch.allclose(found[:, 0] - pair[:, 0], (first - pair)[:, 0] / 2)
+
+
+def test_backtracking_halves_the_angle_on_the_sphere(pair, gradients):
+    losses = torch.tensor([[1.0] * 3, [2.0] * 3]).double()
+    found = descend(*start(pair, [Backtrack(1), Sphere(0.2)]), gradients[:2], losses)
+    cosine = torch.cosine_similarity(found.flatten(2), pair.flatten(2), dim=2)
+    assert torch.allclose(cosine, torch.full((2, 3), math.cos(0.1)).double())
+
+
+def test_backtracking_descends_where_a_fixed_step_leaves_the_valley():
+    scales = torch.linspace(1, 40, 36).view(1, 1, 1, 6, 6).double()
+
+    def run(rule):
+        latents, optimizer = start(torch.ones(2, 1, 1, 6, 6).double(), rule, [1])
+        found = []
+        for _ in range(60):
+            latents.grad = None
+            loss = (scales * latents.square()).sum(dim=(0, 2, 3, 4)) / 2
+            loss.sum().backward()
+            optimizer.losses = loss.detach()
+            found.append(loss.item())
+            optimizer.step()
+        return min(found[-3:]), min(found)
+
+    assert run([Descend()])[0] > 1e6  # a step of 1 / 40 would do
+    last, best = run([Backtrack(1), Descend()])
+    assert best < 1
+    assert last == pytest.approx(best, rel=0.5)
+
+
+@pytest.mark.parametrize("given", [None, torch.zeros(2), torch.zeros(3, 1)])
+def test_backtracking_without_the_losses_is_refused(given, pair, gradients):
+    latents, optimizer = start(pair, [Backtrack(), Descend()])
+    latents.grad, optimizer.losses = gradients[0], given
+    with pytest.raises(RuntimeError, match=r"shape \(3,\) for Backtrack, received"):
+        optimizer.step()
+
+
+def test_losses_are_of_one_update_only(pair, gradients, losses):
+    latents, optimizer = start(pair, [Backtrack(), Descend()])
+    descend(latents, optimizer, gradients[:1], losses)
+    assert optimizer.losses is None
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_resumes_bit_for_bit(name, tmp_path, pair, gradients, losses):
+    whole = descend(*start(pair, RULES[name]()), gradients, losses)
+    latents, optimizer = start(pair, RULES[name]())
+    descend(latents, optimizer, gradients[:3], losses)
+    # as the module saves it: shallow copies of what belongs to the latents
+    state = {k: dict(v) for k, v in optimizer.state_dict()["state"].items()}
+    saved = {"latents": latents.detach().clone(), "state": state}
+    torch.save(saved, tmp_path / "half.pt")
+    descend(latents, optimizer, gradients[3:], losses)  # does not write into it
+    torch.save(saved, tmp_path / "later.pt")
+    for file in ("half.pt", "later.pt"):
+        half = torch.load(tmp_path / file, weights_only=True)
+        resumed, optimizer = start(half["latents"], RULES[name]())
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": half["state"]})
+        assert torch.equal(
+            descend(resumed, optimizer, gradients[3:], losses[3:]), whole
+        )
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_in_every_rule_an_inactive_generation_keeps_every_bit(
+    name, pair, gradients, losses
+):
+    latents, optimizer = start(pair, RULES[name]())
+    before = descend(latents, optimizer, gradients[:2], losses)
+    kept = copy.deepcopy(dict(optimizer.state[latents]))
+    optimizer.active = torch.tensor([True, False, True])
+    spoiled, worse = gradients.clone(), losses.clone()
+    spoiled[:, :, 1], worse[:, 1] = float("nan"), float("nan")
+    after = descend(latents, optimizer, spoiled[2:], worse[2:])
+    assert torch.equal(after[:, 1], before[:, 1])
+    for key, value in optimizer.state[latents].items():
+        if key != "update":
+            assert torch.equal(value[:, 1], kept[key][:, 1]), key
+    whole = descend(*start(pair, RULES[name]()), gradients, losses)
+    assert torch.equal(after[:, [0, 2]], whole[:, [0, 2]])
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_in_every_rule_generations_do_not_know_each_other(
+    name, pair, gradients, losses
+):
+    together = descend(*start(pair, RULES[name]()), gradients, losses)
+    order = [2, 0]
+    seeds = [SEEDS[i] for i in order]
+    alone = start(pair[:, order], RULES[name](), seeds)
+    found = descend(*alone, gradients[:, :, order], losses[:, order])
+    assert torch.allclose(found, together[:, order], rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_new_batch_begins_from_nothing(name, pair, gradients, losses):
+    latents, optimizer = start(pair, RULES[name]())
+    descend(latents, optimizer, gradients, losses)
+    with torch.no_grad():
+        latents.copy_(2 * pair)
+    optimizer.start([4, 5, 6])
+    fresh = start(2 * pair, RULES[name](), [4, 5, 6])
+    expected = descend(*fresh, gradients, losses)
+    assert torch.equal(descend(latents, optimizer, gradients, losses), expected)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_works_on_single_latents_and_reports_by_generation(
+    name, pair, gradients, losses
+):
+    latents, optimizer = start(pair[:1], RULES[name]())
+    found = descend(latents, optimizer, gradients[:, :1], losses)
+    assert found.shape == pair[:1].shape
+    assert found.isfinite().all()
+    assert {v.shape for v in optimizer.last.values()} == {(3,)}
+    assert "grad_norm" in optimizer.last
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_no_rule_reads_values_on_the_host(name, pair, gradients, losses):
+    """The meta device has no values: whatever asks for one raises."""
+    rule = [part for part in RULES[name]() if not isinstance(part, Noise)]
+    latents, optimizer = start(pair.to("meta"), rule)
+    descend(latents, optimizer, gradients.to("meta"), losses.to("meta"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ([], "one move, Descend or Sphere, received 0 in nothing"),
+        ([Scale()], "received 0 in Scale"),
+        ([Descend(), Sphere()], "received 2 in Descend, Sphere"),
+        ([Descend(), Tie()], "of the gradient first.*received Descend, Tie"),
+        ([Noise(), Descend()], "of the gradient first.*received Noise, Descend"),
+        ([Tie(), Backtrack(), Descend()], "Backtrack at the beginning of the rule"),
+        ([Momentum(), Momentum(), Descend()], "remembers 'momentum', received several"),
+    ],
+)
+def test_a_sequence_that_is_no_rule_is_refused(rule, message, pair):
+    with pytest.raises(ValueError, match=message):
+        LatentOptimizer([pair], rule)
+
+
+def test_a_learning_rate_without_a_place_in_the_rule_is_refused(pair):
+    with pytest.raises(ValueError, match=r"Expected Scale.*lr 0\.5 applies there"):
+        LatentOptimizer([pair], [Descend()], lr=0.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Clip(-1.0), "clip.*received -1"),
+        (lambda: Momentum(1.0), "momentum.*received 1"),
+        (lambda: Noise(-1.0), "noise_scale.*received -1"),
+        (lambda: Adam(beta1=1.0), "beta1.*received 1"),
+        (lambda: Adam(beta2=-0.1), "beta2.*received -0.1"),
+        (lambda: Adam(eps=0.0), "eps.*received 0"),
+        (lambda: Sphere(0.0), "angle.*received 0"),
+        (lambda: Sphere(4.0), "angle.*received 4"),
+        (lambda: Backtrack(0), "patience.*received 0"),
+        (lambda: Backtrack(3, 1.0), "shrink.*received 1"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_rule_that_averages_the_pair_is_refused_for_an_edit():
+    def make(rule):
+        return lambda params: LatentOptimizer(params, rule)
+
+    check_optimizer(make([Descend()]), editing=True)
+    check_optimizer(make(moved()), editing=False)
+    with pytest.raises(ValueError, match="or leave Average out of the rule"):
+        check_optimizer(make(moved()), editing=True)
+
+
+def test_a_users_own_transform_is_part_of_a_rule(pair, gradients):
+    class Sign(Transform):
+        def __call__(self, update):
+            update.step = update.step.sign()
+
+    moved = descend(*start(pair, [Sign(), Descend()]), gradients[:1])
+    assert torch.allclose(pair - moved, gradients[0].sign())
+
+
+def test_a_config_states_a_rule_by_class_paths():
+    from collections.abc import Callable, Iterable
+
+    from jsonargparse import ArgumentParser
+    from torch.optim import Optimizer
+
+    from doodl.description import describe
+
+    parser = ArgumentParser()
+    parser.add_argument("--optimizer", type=Callable[[Iterable], Optimizer])
+    rule = [
+        {"class_path": "doodl.rules.Tie"},
+        {"class_path": "doodl.rules.Whiten"},
+        {"class_path": "doodl.rules.Momentum", "init_args": {"momentum": 0.5}},
+        {"class_path": "doodl.rules.Scale"},
+        {"class_path": "doodl.rules.Sphere"},
+    ]
+    asked = {
+        "class_path": "doodl.rules.LatentOptimizer",
+        "init_args": {"rule": rule, "lr": 0.02},
+    }
+    config = parser.parse_object({"optimizer": asked})
+    make = parser.instantiate_classes(config).optimizer
+    optimizer = check_optimizer(make, editing=True)
+    names = [type(part).__name__ for part in optimizer.transforms]
+    assert names == ["Tie", "Whiten", "Momentum", "Scale", "Sphere"]
+    described = describe(optimizer.settings)
+    assert described["lr"] == 0.02
+    assert described["rule"][2]["init_args"] == {"momentum": 0.5}
