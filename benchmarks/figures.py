@@ -48,10 +48,11 @@ def measure(evaluation: Evaluation, figure: Figure) -> Interval | None:
         for name in (figure.of, figure.to)
     )
     found = compare(first, second).difference
-    if not found.count:
+    base = clustered_mean(second).mean
+    if not found.count or (figure.relative and base == 0):
         return None
     if figure.relative:
-        scale = 100 / abs(clustered_mean(second).mean)
+        scale = 100 / abs(base)
         values = {
             name: getattr(found, name) * scale for name in ("mean", "low", "high")
         }

@@ -33,6 +33,7 @@ from tasks import Task
 from doodl.evaluation.command import find_clip, read_categories, save, scored
 from doodl.evaluation.folders import Method, read_method
 from doodl.evaluation.summary import Evaluation
+from doodl.pretrained import SHAPES
 
 FILE = Path(__file__).with_name("tables.yaml")
 NAMES = ("text", "vocabulary", "personalization", "aesthetics", "editing", "ablations")
@@ -88,6 +89,9 @@ def load(name: str, updates: int | None = None, path: Path = FILE) -> Table:
     }
     found.pop("updates", None)
     more = shlex.split(found.pop("options", ""))
+    for network, options in found.pop("where_installed", {}).items():
+        if (SHAPES / network.removeprefix("shapes/")).is_dir():
+            more += shlex.split(options)
     methods = {
         method: [*shlex.split(content["methods"][method].format(**values)), *more]
         for method in found.pop("methods")

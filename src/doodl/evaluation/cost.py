@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -74,17 +74,29 @@ def call_cost(settings: Mapping[str, Any]) -> CallCost | None:
     folder = _folder(model.get("pretrained"))
     if folder is None:
         return None
+    size = model.get("height"), model.get("width")
+    loading = tuple((model.get("loading") or {}).items())
     try:
-        made = outline(folder, loading=CheckpointSource(**(model.get("loading") or {})))
-        shape = made.latent_shape(model.get("height"), model.get("width"))
-        scale = float(model.get("guidance_scale", 1.0))
-        conditioning = made.conditioning([""], [""], shape, scale)
-        scale = 1.0 if made.embeds_guidance else scale
-        denoiser = GuidedDenoiser(made.network, scale, made.dtype, None, made.combine)
-        call = partial(denoiser, timestep=500, conditioning=conditioning)
-        return count_flops(call, torch.empty(1, *shape, device="meta"))
+        return _count(folder, loading, size, float(model.get("guidance_scale", 1.0)))
     except (ValueError, TypeError, OSError, RuntimeError, KeyError):
         return None
+
+
+@lru_cache(maxsize=8)  # methods that are compared usually have one model
+def _count(
+    folder: str,
+    loading: tuple[tuple[str, Any], ...],
+    size: tuple[int | None, int | None],
+    scale: float,
+) -> CallCost:
+    """Return the FLOPs of one guided call of the model in a folder."""
+    made = outline(folder, loading=CheckpointSource(**dict(loading)))
+    shape = made.latent_shape(*size)
+    conditioning = made.conditioning([""], [""], shape, scale)
+    scale = 1.0 if made.embeds_guidance else scale
+    denoiser = GuidedDenoiser(made.network, scale, made.dtype, None, made.combine)
+    call = partial(denoiser, timestep=500, conditioning=conditioning)
+    return count_flops(call, torch.empty(1, *shape, device="meta"))
 
 
 def _folder(name: Any) -> str | None:

@@ -60,8 +60,8 @@ def points(method: Scored, part: str) -> list[Point]:
         for update in updates:
             known = record.get(update, known)
             if known is not None:
-                calls, scores[update][key] = known
-                spent[update].append(calls)
+                made, scores[update][key] = known
+                spent[update].append(made)
     return [(fmean(spent[u]), clustered_mean(scores[u])) for u in kept]
 
 

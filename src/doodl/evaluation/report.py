@@ -58,9 +58,10 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
         "report",
         data,
         title="Report",
+        headline=_headline(evaluation),
         summary=_summary(evaluation),
         tiles=[_tile(evaluation, method) for method in evaluation.methods],
-        findings=findings(evaluation),
+        findings=findings(evaluation)[1:],
         notes=evaluation.notes,
         curves=curves(evaluation),
         settings=[(m.name, json.dumps(m.settings, indent=2)) for m in methods],
@@ -69,6 +70,15 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     )
     write(folder / "index.html", page.encode())
     return folder / "index.html"
+
+
+def _headline(evaluation: Evaluation) -> tuple[str, str]:
+    """Return what was found in a few words, and the figures behind them."""
+    found = findings(evaluation)
+    if found:
+        words, _, figures = found[0].partition(": ")
+        return words, figures[:1].upper() + figures[1:]
+    return " and ".join(m.name for m in evaluation.methods), ""
 
 
 def _keys(methods: Sequence[Scored]) -> list[Key]:
@@ -92,26 +102,22 @@ def _tile(evaluation: Evaluation, method: Scored) -> dict[str, Any]:
         for k, v in method.values(f"{part}_after").items()
         if k in (b := method.values(f"{part}_before"))
     }
-    signs = [
-        sum(v > 0 for v in changes.values()),
-        sum(v == 0 for v in changes.values()),
-    ]
+    signs = {
+        "better": sum(v > 0 for v in changes.values()),
+        "equal": sum(v == 0 for v in changes.values()),
+        "worse": sum(v < 0 for v in changes.values()),
+    }
     lines = []
-    if changes:
-        lines.append(
-            f"{signs[0]} better, {signs[1]} equal, "
-            f"{len(changes) - sum(signs)} worse than the original"
-        )
     for name, scale in (("right", 100), ("clip", 1)):
         after = clustered_mean(method.values(f"{name}_after"))
         if after.count and name != part:
-            unit = "% right" if name == "right" else " CLIP score"
-            lines.append(f"{cell(after, scale)}{unit}")
+            label = "right, %" if name == "right" else "CLIP score"
+            lines.append((label, cell(after, scale)))
     calls = clustered_mean(method.values("equivalents"))
     if calls.count:
         flops = clustered_mean(method.values("flops"))
-        size = f", {flops.mean / 1e12:.3g} TFLOP" if flops.count else ""
-        lines.append(f"{calls.mean:,.0f} network calls{size} a picture")
+        size = f" ({flops.mean / 1e12:.3g} TFLOP)" if flops.count else ""
+        lines.append(("network calls", f"{calls.mean:,.0f}{size}"))
     value = (
         gain(method, part)
         if changes
@@ -122,6 +128,7 @@ def _tile(evaluation: Evaluation, method: Scored) -> dict[str, Any]:
         "label": f"{title}{', change' if changes else ''}",
         "value": cell(value, factor, signed=bool(changes)).partition(" [")[0],
         "limits": cell(value, factor, signed=bool(changes)).partition(" ")[2],
+        "signs": signs if changes else {},
         "lines": lines,
     }
 
@@ -172,22 +179,35 @@ def _shot(
 
 
 def command(method: Method, result: Result) -> str:
-    """Return the command that makes one picture again, or ""."""
-    if not method.settings:
+    """Return the command that makes one picture again.
+
+    It is "" for pictures made elsewhere, and for a prompt of the guide's own, which
+    only a file can give.
+    """
+    row = result.row
+    if not method.settings or row.get("guide_prompt"):
         return ""
     words = ["doodl", str(method.settings.get("command", "fit"))]
     config = method.folder / "config.yaml"
     if config.is_file():
         words += ["--config", str(config)]
-    words += ["--data.prompts", json.dumps([result.prompt], ensure_ascii=False)]
-    words += ["--data.seeds", f"[{result.seed}]", "--results.folder", "results/again"]
+    prompts = json.dumps([result.prompt], ensure_ascii=False)
+    words += ["--data.prompts", prompts if result.prompt else "null"]
+    words += ["--data.seeds", f"[{row.get('seed', result.seed)}]"]
+    images = json.dumps([row["image"]]) if row.get("image") else "null"
+    words += ["--data.images", images, "--data.categories", "null"]
+    words += ["--data.target", str(row.get("target") or "null")]
+    words += ["--data.negative_prompt", str(row.get("negative_prompt") or "")]
+    words += ["--results.folder", "results/again"]
     return shlex.join(words)
 
 
 def _write_sheet(
     questions: Sequence[Question], methods: Sequence[Method], folder: Path
 ) -> None:
-    """Write `sheet.html`, whose files do not tell the methods."""
+    """Write the folder `sheet`, which raters get: nothing in it tells the methods."""
+    folder = folder / "sheet"
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
     results = {
         (m.name, key[0], str(key[1])): result
         for m in methods
@@ -202,7 +222,7 @@ def _write_sheet(
         pair = [name[1] for name in names if name]
         shown.append({"id": q.id, "prompt": q.prompt, "pictures": pair})
     data = {"sheet": sheet_id(questions), "questions": shown}
-    write(folder / "sheet.html", _render("sheet", data, title="Rating sheet").encode())
+    write(folder / "index.html", _render("sheet", data, title="Rating sheet").encode())
 
 
 def _render(name: str, data: Mapping[str, Any], **values: Any) -> str:

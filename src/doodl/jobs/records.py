@@ -8,6 +8,7 @@ from typing import Any
 from safetensors.torch import save
 
 from doodl import images
+from doodl.generation import Generation
 from doodl.jobs.picture_text import picture_texts
 from doodl.trajectory import Trajectory
 
@@ -65,4 +66,11 @@ def summary(trajectory: Trajectory, index: int, status: str) -> dict[str, Any]:
         "reason": failure or reason,
         "calls": last.calls[0] if last else 0,
         "gradient_calls": last.calls[1] if last else 0,
+        **_asked(generation),
     }
+
+
+def _asked(generation: Generation) -> dict[str, str]:
+    """Return what was asked for besides prompt and seed, where it was."""
+    names = ("negative_prompt", "guide_prompt", "target", "image")
+    return {n: value for n in names if (value := getattr(generation, n))}

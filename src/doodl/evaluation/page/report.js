@@ -4,6 +4,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const CHUNK = 60;
 const $ = (id) => document.getElementById(id);
 const grid = $("grid");
+const NAMES = { clip: "CLIP score", psnr: "PSNR, dB", equivalents: "calls" };
 let shown = [];
 let drawn = 0;
 let current = -1;
@@ -18,7 +19,8 @@ function make(tag, className = "", text = "") {
 function format(value) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
-  return size >= 1000 ? value.toFixed(0) : size >= 10 ? value.toFixed(1) : value.toFixed(3);
+  const digits = Number.isInteger(value) || size >= 1000 ? 0 : size >= 10 ? 1 : 3;
+  return value.toFixed(digits).replace("-", "−");
 }
 
 function scoreOf(shot) {
@@ -86,7 +88,6 @@ function change(name, values) {
 function figure(shot, index, prompt, large) {
   const box = make("figure", `shot m${index % 6}`);
   box.append(pair(shot, prompt, large));
-  if (large && shot && shot.film) box.append(scrubber(shot.film, box.firstChild));
   const caption = make("figcaption");
   if (data.methods.length > 1 || large)
     caption.append(make("span", "name", data.methods[index]));
@@ -99,6 +100,7 @@ function figure(shot, index, prompt, large) {
       caption.append(make("span", "badge wrong", "✗ " + (shot.reason || "wrong")));
   }
   box.append(caption);
+  if (large && shot && shot.film) box.append(scrubber(shot.film, box.firstChild));
   if (large && shot) box.append(...closer(shot));
   return box;
 }
@@ -169,12 +171,12 @@ function closer(shot) {
   for (const [name, values] of Object.entries(shot.scores)) {
     if (name === "right") continue;
     const row = table.insertRow();
-    row.insertCell().textContent = name;
+    row.insertCell().textContent = NAMES[name] || name;
     row.insertCell().append(change("", values));
   }
   for (const [name, value] of Object.entries(shot.details)) {
     const row = table.insertRow();
-    row.insertCell().textContent = name === "equivalents" ? "calls" : name;
+    row.insertCell().textContent = NAMES[name] || name;
     row.insertCell().textContent = format(Number(value));
   }
   if (!shot.command) return [table];
