@@ -2,8 +2,8 @@
 
     python examples/first_optimization.py
 
-The default values of `doodl.optimize` suit Stable Diffusion. The embedded model is small
-and needs the values below, which are those of `configs/shapes.yaml`.
+The default values of `doodl.optimize` suit Stable Diffusion. The embedded model is
+small and needs the values below, which are those of `configs/shapes.yaml`.
 """
 
 from functools import partial
