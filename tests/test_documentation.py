@@ -1,5 +1,6 @@
 """The documentation: it builds without a warning, and what it shows can be run."""
 
+import html
 import json
 import re
 import shlex
@@ -107,6 +108,15 @@ def test_no_page_requests_anything_from_elsewhere(site):
         parser.feed(page.read_text())
         assert parser.found, page
         assert not [a for a in parser.found if re.match(r"(https?:)?//", a)], page
+
+
+def test_scripts_are_shown_where_a_page_includes_them(site):
+    for name, text in PAGES.items():
+        page = site / name.removeprefix("docs/").replace(".md", ".html")
+        for path in re.findall(r'--8<-- "(\w+/[\w/]+\.py)"', text):
+            shown = re.sub(r"<[^>]*>", "", page.read_text())
+            (line,) = re.findall(r'^"""(.*)', (ROOT / path).read_text())
+            assert line.removesuffix('"""') in html.unescape(shown), (name, path)
 
 
 def test_the_search_finds_classes_by_name(site):
