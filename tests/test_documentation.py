@@ -13,6 +13,9 @@ import pytest
 import yaml
 
 from doodl.cli import main
+from doodl.evaluation.command import report_parser, test_parser
+
+test_parser.__test__ = False  # its name begins like that of a test
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -50,6 +53,19 @@ def test_every_command_is_understood(command, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
     assert exit_.value.code == 0, capsys.readouterr().err
+
+
+EVALUATIONS = re.findall(r"^(doodl (?:test|report) [^#\n]*)", TEXT, re.M)
+"""The command lines that compare and show finished results."""
+
+
+@pytest.mark.parametrize("command", sorted({c.strip() for c in EVALUATIONS}))
+def test_every_evaluation_is_understood(command):
+    if "FOLDER ..." not in command:
+        _, name, *options = shlex.split(command)
+        parser = test_parser() if name == "test" else report_parser()
+        known = vars(parser.parse_args(options))
+        assert known["results"] or known["ratings"]
 
 
 def test_every_script_that_is_named_exists():
