@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lightning.pytorch.loggers import (
     CSVLogger,
@@ -97,8 +97,8 @@ class LoggerRuns:
         self.rank = rank
         place = f"rank-{rank}"
         filed = isinstance(logger, CSVLogger | TensorBoardLogger)
-        if rank and filed and not logger.name.endswith(place):
-            logger._name = "/".join(filter(None, (logger.name, place)))
+        if rank and filed and not str(logger.name).endswith(place):
+            logger._name = "/".join(filter(None, (logger.name, place)))  # type: ignore[attr-defined]
 
     def begin(self, runs: Sequence[str], step: int) -> None:
         """Do nothing, because a run is a prefix."""
@@ -114,7 +114,7 @@ class LoggerRuns:
         """Log a picture, if the logger or its experiment has a method for it."""
         key, picture = f"{run}/{name}", to_pil(pixels)
         with logging_rank():
-            experiment = getattr(self.logger, "experiment", None)
+            experiment: Any = getattr(self.logger, "experiment", None)
             if hasattr(self.logger, "log_image"):  # Weights & Biases
                 self.logger.log_image(key, [picture], step)
             elif isinstance(self.logger, MLFlowLogger):
@@ -132,8 +132,9 @@ class LoggerRuns:
 @contextmanager
 def logging_rank() -> Iterator[None]:
     """Let the loggers of this process log, whatever its rank is."""
-    rank, rank_zero_only.rank = rank_zero_only.rank, 0
+    decorator: Any = rank_zero_only  # its attribute `rank` decides for all loggers
+    rank, decorator.rank = decorator.rank, 0
     try:
         yield
     finally:
-        rank_zero_only.rank = rank
+        decorator.rank = rank
