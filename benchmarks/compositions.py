@@ -1,4 +1,4 @@
-"""Compositions of method, rule, gradient and start, named as `ddim sphere.2 jump`.
+"""Compositions of method, rule, gradient and start, named as `ddim sphere.2 straight`.
 
 A name is a method (`edict`, `ddim`), a rule, a gradient, and optionally a start
 (`best8x10`: the best of 8 draws of 10 steps), crops (`crops4`) and steps (`T10`).
@@ -27,7 +27,6 @@ MIXING = {10: 0.6, 20: 0.75, 50: 0.93}
 GRADIENTS: dict[str, Callable[[], Any]] = {
     "exact": lambda: None,
     "shortcut": adjoints.ShortcutAdjoint,
-    "jump": adjoints.JumpAdjoint,
     "straight": adjoints.StraightThroughAdjoint,
 }
 NAMES = (
@@ -41,7 +40,6 @@ NAMES = (
     "ddim sphere.2 exact",
     "ddim sphere.2 shortcut",
     "ddim white.1 shortcut",
-    "ddim sphere.2 jump",
     "ddim sphere.2 straight",
     "ddim sphere.2 truncated5",
     "edict paper exact best8x10",

@@ -203,7 +203,6 @@ def test_calls_are_those_that_the_model_counts(fit, counted, part, tmp_path):
         adjoints.CheckpointAdjoint(),
         adjoints.BudgetAdjoint(),
         adjoints.StraightThroughAdjoint(),
-        adjoints.JumpAdjoint(),
         adjoints.ShortcutAdjoint(),
         adjoints.TruncatedAdjoint(2),
         adjoints.TruncatedAdjoint(9),

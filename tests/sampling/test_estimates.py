@@ -14,7 +14,6 @@ from doodl.sampling.adjoints import (
     CheckpointAdjoint,
     CheckpointBudgetAdjoint,
     DirectAdjoint,
-    JumpAdjoint,
     ReversibleAdjoint,
     ShortcutAdjoint,
     StraightThroughAdjoint,
@@ -27,7 +26,6 @@ from doodl.sampling.adjoints import (
 from doodl.sampling.chain import run
 from doodl.sampling.ddim import DDIM
 from doodl.sampling.edict import EDICT
-from doodl.sampling.estimates import jump
 from doodl.sampling.schedule import Schedule
 
 SD = {
@@ -37,11 +35,6 @@ SD = {
     "steps_offset": 1,
     "set_alpha_to_one": False,
 }
-V = {
-    "prediction_type": "v_prediction",
-    "rescale_betas_zero_snr": True,
-    "timestep_spacing": "trailing",
-}
 METHODS = {"edict": EDICT(0.8), "ddim": DDIM()}
 ESTIMATES = {
     "straight": StraightThroughAdjoint(),
@@ -49,7 +42,6 @@ ESTIMATES = {
     "truncated_checkpoint": TruncatedAdjoint(3, CheckpointAdjoint()),
     "shortcut": ShortcutAdjoint(4),
     "random": ShortcutAdjoint(),
-    "jump": JumpAdjoint(),
 }
 EXACT = [
     DirectAdjoint(),
@@ -189,43 +181,6 @@ def test_straight_through_differentiates_no_call(method, network, state):
     assert torch.allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("changes", [{}, V])
-def test_a_jump_has_the_gradient_of_one_step_from_t_to_the_end(
-    changes, method, network, generator
-):
-    """Autograd of the formula, for a pair of equal latents and its tied gradient."""
-    z = torch.randn((1, 2, 3, 3), generator=generator, dtype=torch.float64)
-    moves = chain(method, **changes)
-    steps = Schedule.from_config({**SD, **changes}).steps(10)
-    first, last = steps[0], steps[-1]
-    if changes:
-        a = last.alpha_s * first.alpha_t + last.sigma_s * first.sigma_t
-        b = last.sigma_s * first.alpha_t - last.alpha_s * first.sigma_t
-    else:
-        a = last.alpha_s / first.alpha_t
-        b = last.sigma_s - a * first.sigma_t
-    pair = (z,) * METHODS[method].num_latents
-    final = tuple(x.requires_grad_() for x in run(moves, network, pair))
-    incoming = torch.autograd.grad(loss(final), final)
-    z.requires_grad_()
-    (a * z + b * network(z, first.t)).backward(sum(incoming))
-    found = gradient(JumpAdjoint(), moves, network, pair).sum(dim=0)
-    assert torch.allclose(found, z.grad, rtol=1e-8)
-
-
-def test_a_flows_jump_is_the_difference_of_its_noise_levels():
-    from doodl.sampling.edict import Coupling
-
-    levels = [1.0, 0.7, 0.2, 0.0]
-    moves = [
-        Coupling(k, 1.0, s - t, 1000 * t)
-        for t, s in zip(levels, levels[1:], strict=False)
-        for k in (0, 1)
-    ]
-    assert jump(moves, 2) == pytest.approx((1.0, -1.0))
-    assert jump([], 2) == (1.0, 0.0)
-
-
 @pytest.mark.parametrize("name", [n for n in ESTIMATES if n != "straight"])
 def test_a_single_step_of_ddim_has_the_exact_gradient(name, network, generator):
     z = torch.randn((1, 2, 3, 3), generator=generator).double()
@@ -248,17 +203,11 @@ def test_a_single_step_of_edict_has_the_exact_gradient(adjoint, network, generat
     assert torch.allclose(found, direct, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", [n for n in ESTIMATES if n != "jump"])
+@pytest.mark.parametrize("name", ESTIMATES)
 def test_a_network_that_ignores_the_latent_has_the_exact_gradient(name, method, state):
     direct = gradient(DirectAdjoint(), chain(method), constant, state)
     found = gradient(ESTIMATES[name], chain(method), constant, state)
     assert torch.allclose(found, direct, rtol=1e-12)
-
-
-def test_a_jump_with_such_a_network_has_the_exact_tied_gradient(method, state):
-    direct = gradient(DirectAdjoint(), chain(method), constant, state)
-    found = gradient(JumpAdjoint(), chain(method), constant, state)
-    assert torch.allclose(found.sum(dim=0), direct.sum(dim=0), rtol=1e-12)
 
 
 def test_shortcuts_of_all_steps_add_up_to_the_gradient_of_first_order(method, state):
@@ -319,7 +268,6 @@ def costs(adjoint, method, network, state):
         ("truncated_checkpoint", (20, 6, 6), (10, 3, 3)),
         ("shortcut", (20, 0, 2), (10, 0, 1)),
         ("random", (20, 0, 2), (10, 0, 1)),
-        ("jump", (20, 0, 1), (10, 0, 1)),
     ],
 )
 def test_calls_forward_repeated_and_differentiated(name, edict, ddim):
@@ -357,7 +305,7 @@ def saved_bytes(adjoint, moves, network, state):
     return total
 
 
-@pytest.mark.parametrize("name", ["straight", "truncated", "shortcut", "jump"])
+@pytest.mark.parametrize("name", ["straight", "truncated", "shortcut"])
 def test_an_estimate_stores_the_graphs_of_what_it_differentiates(
     name, method, network, state
 ):

@@ -89,7 +89,7 @@ def update_calls(settings: Mapping[str, Any]) -> GradientCalls:
     step = chain // steps_of(settings)
     adjoint = settings["model"].get("adjoint") or {}
     name, arguments = class_of(adjoint), adjoint.get("init_args", {})
-    few = {"StraightThroughAdjoint": 0, "JumpAdjoint": 1, "ShortcutAdjoint": step}
+    few = {"StraightThroughAdjoint": 0, "ShortcutAdjoint": step}
     if name in few:
         return GradientCalls(chain, 0, few[name])
     count = chain

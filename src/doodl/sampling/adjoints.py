@@ -26,7 +26,6 @@ from doodl.sampling.backward import Checkpointed, Reversed, apply
 from doodl.sampling.budget import BudgetAdjoint, CheckpointBudgetAdjoint
 from doodl.sampling.chain import Method, Move, Predict, State, run
 from doodl.sampling.estimates import (
-    JumpAdjoint,
     ShortcutAdjoint,
     StraightThroughAdjoint,
     TruncatedAdjoint,
@@ -45,7 +44,6 @@ __all__ = [
     "CheckpointBudgetAdjoint",
     "DirectAdjoint",
     "GradientCalls",
-    "JumpAdjoint",
     "ReversibleAdjoint",
     "ShortcutAdjoint",
     "StraightThroughAdjoint",
