@@ -41,7 +41,6 @@ NAMES = (
     "ddim sphere.2 shortcut",
     "ddim white.1 shortcut",
     "ddim sphere.2 straight",
-    "ddim sphere.2 truncated5",
     "edict paper exact best8x10",
     "edict sphere.2 shortcut best8x10",
     "ddim sphere.2 shortcut best8x10",
@@ -92,10 +91,8 @@ def composition(name: str) -> Composition:
 
 
 def _adjoint(name: str) -> Any:
-    if found := re.fullmatch(r"truncated(\d+)", name):
-        return adjoints.TruncatedAdjoint(int(found[1]))
     if name not in GRADIENTS:
-        known = ", ".join([*GRADIENTS, "truncated5"])
+        known = ", ".join(GRADIENTS)
         raise ValueError(f"Expected a gradient among {known}, received '{name}'.")
     return GRADIENTS[name]()
 

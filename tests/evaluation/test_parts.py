@@ -204,10 +204,6 @@ def test_calls_are_those_that_the_model_counts(fit, counted, part, tmp_path):
         adjoints.BudgetAdjoint(),
         adjoints.StraightThroughAdjoint(),
         adjoints.ShortcutAdjoint(),
-        adjoints.TruncatedAdjoint(2),
-        adjoints.TruncatedAdjoint(9),
-        adjoints.TruncatedAdjoint(2, adjoints.CheckpointAdjoint()),
-        adjoints.TruncatedAdjoint(2, adjoints.DirectAdjoint()),
     ],
 )
 def test_an_updates_calls_are_those_that_the_adjoint_counts(method, adjoint, model):

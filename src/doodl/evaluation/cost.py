@@ -87,16 +87,12 @@ def update_calls(settings: Mapping[str, Any]) -> GradientCalls:
     """
     chain = chain_calls(settings)
     step = chain // steps_of(settings)
-    adjoint = settings["model"].get("adjoint") or {}
-    name, arguments = class_of(adjoint), adjoint.get("init_args", {})
+    adjoint = settings["model"].get("adjoint")
+    name = class_of(adjoint)
     few = {"StraightThroughAdjoint": 0, "ShortcutAdjoint": step}
     if name in few:
         return GradientCalls(chain, 0, few[name])
-    count = chain
-    if name == "TruncatedAdjoint":
-        count = min(chain, step * int(arguments["num_steps"]))
-        name = class_of(arguments.get("adjoint")) or "DirectAdjoint"
-    return GradientCalls(chain, 0 if name == "DirectAdjoint" else count, count)
+    return GradientCalls(chain, 0 if name == "DirectAdjoint" else chain, chain)
 
 
 def start_calls(settings: Mapping[str, Any]) -> int:

@@ -28,7 +28,6 @@ from doodl.sampling.chain import Method, Move, Predict, State, run
 from doodl.sampling.estimates import (
     ShortcutAdjoint,
     StraightThroughAdjoint,
-    TruncatedAdjoint,
 )
 from doodl.sampling.gradient import (
     Adjoint,
@@ -47,7 +46,6 @@ __all__ = [
     "ReversibleAdjoint",
     "ShortcutAdjoint",
     "StraightThroughAdjoint",
-    "TruncatedAdjoint",
     "begin_update",
     "default_adjoint",
     "gradient_calls",

@@ -6,7 +6,6 @@ and keeps the linear part a.
 
 | adjoint | differentiates | the gradient is exact for |
 |---|---|---|
-| `TruncatedAdjoint` | the calls of the last steps | as many steps |
 | `ShortcutAdjoint` | the calls of one step | one step |
 | `StraightThroughAdjoint` | no call | none |
 
@@ -23,9 +22,7 @@ from collections.abc import Sequence
 from doodl.sampling.backward import Frozen, apply, requires_gradient
 from doodl.sampling.chain import Move, Predict, State, run
 from doodl.sampling.gradient import (
-    Adjoint,
     GradientCalls,
-    gradient_calls,
     num_calls,
     step_spans,
 )
@@ -50,54 +47,6 @@ class StraightThroughAdjoint:
     ) -> GradientCalls:
         """Return the calls of the chain; none is differentiated."""
         return GradientCalls(num_calls(moves), 0, 0)
-
-
-class TruncatedAdjoint:
-    """Differentiates the calls of the last steps only.
-
-    Ignores how the predictions of earlier steps depend on the latents. Costs n calls
-    forward, of which the last steps' calls have a gradient, and stores their graphs
-    unless an `adjoint` for them says otherwise.
-
-    Args:
-        num_steps: number of last denoising steps, at least 1.
-        adjoint: of the last steps; by default the graphs of all their calls are stored.
-
-    Raises:
-        ValueError: `num_steps` is below 1.
-
-    References:
-        DRaFT, arXiv 2309.17400, and AlignProp, arXiv 2310.03739, which train weights.
-    """
-
-    def __init__(self, num_steps: int = 5, adjoint: Adjoint | None = None) -> None:
-        if num_steps < 1:
-            raise ValueError(
-                f"Expected num_steps of at least 1 to differentiate, received "
-                f"{num_steps}; StraightThroughAdjoint differentiates none."
-            )
-        self.num_steps, self.adjoint = num_steps, adjoint
-        self.reverses = bool(getattr(adjoint, "reverses", False))
-        self.repeats = bool(getattr(adjoint, "repeats", adjoint is not None))
-
-    def __call__(self, moves: Sequence[Move], predict: Predict, state: State) -> State:
-        """Return the final state, its earlier steps linear for the gradient."""
-        cut = self._cut(moves)
-        middle = apply(Frozen, moves[:cut], predict, state)
-        return (self.adjoint or run)(moves[cut:], predict, middle)
-
-    def gradient_calls(
-        self, moves: Sequence[Move], graph: int = 0, available: int = 0
-    ) -> GradientCalls:
-        """Return the calls of the chain, and what the last steps take."""
-        last = moves[self._cut(moves) :]
-        found = gradient_calls(self.adjoint, last, graph, available)
-        return found._replace(forward=num_calls(moves))
-
-    def _cut(self, moves: Sequence[Move]) -> int:
-        """Return the index of the first move that is differentiated."""
-        spans = step_spans(moves)
-        return spans[-self.num_steps][0] if self.num_steps < len(spans) else 0
 
 
 class ShortcutAdjoint:
