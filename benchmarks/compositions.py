@@ -1,4 +1,4 @@
-"""Compositions of method, rule, gradient and start, named as `ddim sphere.2 jump`.
+"""Compositions of method, rule, gradient and start, named as `ddim sphere.2 straight`.
 
 A name is a method (`edict`, `ddim`), a rule, a gradient, and optionally a start
 (`best8x10`: the best of 8 draws of 10 steps), crops (`crops4`) and steps (`T10`).
@@ -27,7 +27,6 @@ MIXING = {10: 0.6, 20: 0.75, 50: 0.93}
 GRADIENTS: dict[str, Callable[[], Any]] = {
     "exact": lambda: None,
     "shortcut": adjoints.ShortcutAdjoint,
-    "jump": adjoints.JumpAdjoint,
     "straight": adjoints.StraightThroughAdjoint,
 }
 NAMES = (
@@ -41,9 +40,7 @@ NAMES = (
     "ddim sphere.2 exact",
     "ddim sphere.2 shortcut",
     "ddim white.1 shortcut",
-    "ddim sphere.2 jump",
     "ddim sphere.2 straight",
-    "ddim sphere.2 truncated5",
     "edict paper exact best8x10",
     "edict sphere.2 shortcut best8x10",
     "ddim sphere.2 shortcut best8x10",
@@ -94,10 +91,8 @@ def composition(name: str) -> Composition:
 
 
 def _adjoint(name: str) -> Any:
-    if found := re.fullmatch(r"truncated(\d+)", name):
-        return adjoints.TruncatedAdjoint(int(found[1]))
     if name not in GRADIENTS:
-        known = ", ".join([*GRADIENTS, "truncated5"])
+        known = ", ".join(GRADIENTS)
         raise ValueError(f"Expected a gradient among {known}, received '{name}'.")
     return GRADIENTS[name]()
 
@@ -118,6 +113,9 @@ def _optimizer(name: str) -> Callable[[Iterable], Optimizer]:
     if kind == "back":
         parts = [rules.Backtrack(2), tie, rules.Sphere(size), average]
         return partial(LatentOptimizer, rule=parts)
+    if kind == "adam":
+        rule = [tie, rules.Adam(), rules.Scale(), rules.Descend(), average]
+        return partial(LatentOptimizer, rule=[*rule, rules.Renormalize()], lr=size)
     whiten = [tie, rules.Whiten()]
     if kind == "whitesphere":
         rule = [*whiten, rules.Sphere(size), average]

@@ -13,14 +13,14 @@ with what is finished; `--budgets` beyond what was run runs it again.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from budgets import Run, Scores, load, report, save
 from compositions import NAMES, composition
 from splits import rows, seeds
 from torch import Tensor, nn
@@ -28,53 +28,38 @@ from torch import Tensor, nn
 from doodl import latents as pairs
 from doodl.baselines import BestOfN, OneStep
 from doodl.callbacks import Multicrop
-from doodl.evaluation.markdown import cell, table
-from doodl.evaluation.statistics import Key, clustered_mean, compare
 from doodl.generation import Generation
-from doodl.guides import CLIPText, Ensemble
+from doodl.guides import Classifier, CLIPText, Ensemble, Guide
 from doodl.jobs.checks import parse_seeds
 from doodl.pretrained.folders import SHAPES
 from doodl.render_settings import RenderSettings
 from doodl.rendering import Batch, Renderer
 from doodl.sampling.adjoints import begin_update, gradient_calls
+from doodl.shapes.judge import AttributeJudge
 from doodl.trajectory import Rendering
 from doodl.white_noise import whiteness
 
 BATCH = 8
 BASELINES = ("best of n", "one step 10", "one step 20", "one step 40")
-COLUMNS = {"guide": 1, "judge": 1, "right": 100, "whiteness": 1, "moved": 1, "calls": 1}
-PAPER = "edict paper exact"
-Scores = dict[str, float]
-"""Scores of one generation at one update."""
 
 
-@dataclass
-class Run:
-    """What a composition made of all generations.
-
-    Args:
-        budget: calls that it was run for.
-        first: calls until the first rendering.
-        each: calls of every further rendering.
-        kept: the same if every graph is kept in memory.
-        scores: one entry a rendering, by prompt and seed.
-    """
-
-    budget: float
-    first: float
-    each: float
-    kept: float
-    scores: dict[Key, list[Scores]]
+def watchers(folder: Path, application: str) -> tuple[Guide, Guide | None]:
+    """Return guide and judge of an application, from a world's folder."""
+    if application == "clip_text":
+        names = ("guide", "guide_b", "guide_c")
+        guide = Ensemble([CLIPText(str(folder / name)) for name in names])
+        return guide, CLIPText(str(folder / "judge"))
+    other = folder / "fine_judge"
+    judge = Classifier(str(other)) if other.is_dir() else None
+    return Classifier(str(folder / "fine")), judge
 
 
-def renderer_of(folder: Path, **settings: Any) -> Renderer:
-    """Return a renderer with the pipeline, guides, judge and verdict of a world."""
-    from doodl.shapes.judge import AttributeJudge
-
-    names = ("guide", "guide_b", "guide_c")
+def renderer_of(folder: Path, application: str, **settings: Any) -> Renderer:
+    """Return a renderer with the pipeline, guide, judge and verdict of a world."""
+    guide, judge = watchers(folder, application)
     chosen = RenderSettings(
-        Ensemble([CLIPText(str(folder / name)) for name in names]),
-        judge=CLIPText(str(folder / "judge")),
+        guide,
+        judge=judge,
         verdict=AttributeJudge(str(folder / "attributes")),
         guidance_scale=5.0,
         **settings,
@@ -117,11 +102,16 @@ def sample(
         yield last
 
 
-def run(folder: Path, name: str, generations: Sequence[Generation], budget: int) -> Run:
+def run(
+    make: Callable[..., Renderer],
+    name: str,
+    generations: Sequence[Generation],
+    budget: int,
+) -> Run:
     """Return what a composition or a baseline makes within a number of calls."""
     baseline = name in BASELINES
     settings = {"num_steps": 20} if baseline else composition(name).settings
-    renderer = renderer_of(folder, **settings)
+    renderer = make(**settings)
     moves, steps = renderer.sampler.moves(), len(renderer.sampler.steps)
     found = gradient_calls(renderer.sampler.adjoint, moves)
     start = settings.get("start")
@@ -144,8 +134,14 @@ def run(folder: Path, name: str, generations: Sequence[Generation], budget: int)
         )
         columns = [scores_of(rendering, original) for rendering in shown]
         for generation, line in zip(some, zip(*columns, strict=True), strict=True):
-            made.scores[generation.prompt, generation.seed] = list(line)
+            made.scores[key_of(generation)] = list(line)
     return made
+
+
+def key_of(generation: Generation) -> tuple[str, int]:
+    """Return the prompt with its class, and the seed."""
+    target = f" ({generation.target})" if generation.target else ""
+    return generation.prompt + target, generation.seed
 
 
 def scores_of(rendering: Rendering, original: Tensor) -> list[Scores]:
@@ -153,11 +149,10 @@ def scores_of(rendering: Rendering, original: Tensor) -> list[Scores]:
 
     `moved` is the root mean square distance of the pixels from the original image.
     """
-    assert rendering.judge is not None
-    z, change = rendering.latents, rendering.pixels - original
+    judge, z, change = rendering.judge, rendering.latents, rendering.pixels - original
     columns = {
         "guide": rendering.guide,
-        "judge": rendering.judge,
+        "judge": torch.full_like(rendering.guide, math.nan) if judge is None else judge,
         "right": torch.tensor([float(bool(v)) for v in rendering.verdicts]),
         "whiteness": torch.full_like(rendering.guide, math.nan)
         if z is None
@@ -168,71 +163,13 @@ def scores_of(rendering: Rendering, original: Tensor) -> list[Scores]:
     return [dict(zip(columns, row, strict=True)) for row in values]
 
 
-def best(made: Run, budget: float, each: float) -> dict[str, dict[Key, float]]:
-    """Return the scores of the guide's favourites within a budget, by column."""
-    found: dict[str, dict[Key, float]] = {name: {} for name in COLUMNS}
-    for key, line in made.scores.items():
-        count = 1 + int((budget - made.first) // each) if each else 1
-        if made.first > budget:
-            continue
-        some = line[:count]
-        chosen = max(some, key=lambda row: row["guide"])
-        spent = made.first + each * (len(some) - 1)
-        for name in COLUMNS:
-            found[name][key] = spent if name == "calls" else chosen[name]
-    return found
-
-
-def report(runs: dict[str, Run], budgets: Sequence[int]) -> str:
-    """Return a table of Markdown for every budget, the best judge scores first."""
-    lines = [f"{len(next(iter(runs.values())).scores)} generations"]
-    for budget in budgets:
-        columns = {n: best(made, budget, made.each) for n, made in runs.items()}
-        for name, made in runs.items():
-            if made.kept < made.each:
-                columns[f"{name}, graphs kept"] = best(made, budget, made.kept)
-        columns = {name: found for name, found in columns.items() if found["calls"]}
-        paper = columns.get(PAPER, {}).get("judge", {})
-        means = {n: [clustered_mean(c[k]) for k in COLUMNS] for n, c in columns.items()}
-        order = sorted(means, key=lambda name: -means[name][1].mean)
-        rows = [
-            [
-                name,
-                *(
-                    cell(mean, factor)
-                    for mean, factor in zip(means[name], COLUMNS.values(), strict=True)
-                ),
-                cell(compare(columns[name]["judge"], paper).difference, signed=True),
-            ]
-            for name in order
-        ]
-        header = ["", *COLUMNS, "judge, less the paper's"]
-        lines += ["", f"### {budget} calls an image", "", *table(header, rows)]
-    return "\n".join(lines)
-
-
-def load(path: Path) -> Run | None:
-    """Return a run from its file, or None without one."""
-    if not path.is_file():
-        return None
-    content = json.loads(path.read_text())
-    content["scores"] = {(p, s): line for p, s, line in content["scores"]}
-    return Run(**content)
-
-
-def save(made: Run, path: Path) -> None:
-    """Write a run into a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scores = [[*key, line] for key, line in made.scores.items()]
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({**vars(made), "scores": scores}))
-    part.replace(path)
-
-
 def main() -> None:
     """Run what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=[*NAMES, *BASELINES])
+    parser.add_argument(
+        "--application", choices=("clip_text", "classifier"), default="clip_text"
+    )
     parser.add_argument("--budgets", nargs="+", type=int, default=[250, 500])
     parser.add_argument("--prompts", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=1)
@@ -240,17 +177,23 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("results/quality"))
     known = parser.parse_args()
     torch.set_num_threads(1)
-    found = rows("clip_text", "tuning", known.prompts, known.folder / "prompts")
+    folder = known.folder / known.application
+    found = rows(known.application, "tuning", known.prompts, folder / "prompts")
+    make = partial(renderer_of, known.model, known.application)
     numbers = parse_seeds(seeds("tuning", known.seeds))
-    generations = [Generation(r["prompt"], s) for r in found for s in numbers]
-    keys, most = {(g.prompt, g.seed) for g in generations}, max(known.budgets)
+    generations = [
+        Generation(r["prompt"], s, target=r.get("class"))
+        for r in found
+        for s in numbers
+    ]
+    keys, most = {key_of(g) for g in generations}, max(known.budgets)
     runs: dict[str, Run] = {}
     for name in known.names:
-        path = known.folder / known.model.name / f"{name}.json"
+        path = folder / known.model.name / f"{name}.json"
         made = load(path)
         if made is None or made.budget < most or not keys <= set(made.scores):
             print(f"running {name}", flush=True)
-            made = run(known.model, name, generations, most)
+            made = run(make, name, generations, most)
             save(made, path)
         runs[name] = made
     print(report(runs, known.budgets))

@@ -129,17 +129,13 @@ def test_a_packaged_config_has_values_of_its_own_for_the_embedded_world(printed)
     assert last["data"]["prompts"] == ["a red ring"]
 
 
-def test_the_papers_algorithm_is_one_name_away(printed, empty):
-    (empty / "other.yaml").write_text(
-        "model:\n"
-        "  adjoint: doodl.sampling.adjoints.JumpAdjoint\n"
-        "  method: doodl.sampling.ddim.DDIM\n"
-    )
-    others = ("--config", "white", "--config", "other.yaml")
+def test_the_papers_algorithm_is_one_name_away(printed):
     for model in ("shapes", "a/b"):
         chosen = ("--model.pretrained", model)
-        found = printed("fit", *chosen, *others, "--config", "paper")[1]["model"]
-        assert found == printed("fit", *chosen)[1]["model"]
+        for other in ("fast", "white", "sphere"):
+            names = ("--config", other, "--config", "paper")
+            found = printed("fit", *chosen, *names)[1]["model"]
+            assert found == printed("fit", *chosen)[1]["model"]
 
 
 def test_a_bare_name_means_a_config_only_after_config(printed):
@@ -336,7 +332,7 @@ def test_every_application_runs_in_the_embedded_world(empty, name):
     assert all(row["guide_first"] and row["guide_best"] for row in rows)
 
 
-@pytest.mark.parametrize("name", ["paper", "white", "sphere"])
+@pytest.mark.parametrize("name", ["paper", "fast", "white", "sphere"])
 def test_every_rule_runs_in_the_embedded_world(empty, name, capsys):
     cli.main(["fit", "--config", name, *TINY])
     assert {row["status"] for row in manifest(empty / "results")} == {"finished"}

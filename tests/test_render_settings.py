@@ -20,7 +20,7 @@ from doodl.sampling.ddim import DDIM
         (None, adjoints.ShortcutAdjoint(), None),
         (DDIM(), adjoints.DirectAdjoint(), "CheckpointAdjoint"),
         (DDIM(), adjoints.CheckpointBudgetAdjoint(), "CheckpointAdjoint"),
-        (DDIM(), adjoints.JumpAdjoint(), None),
+        (DDIM(), adjoints.ShortcutAdjoint(), None),
         (DDIM(), adjoints.CheckpointAdjoint(), None),
     ],
 )

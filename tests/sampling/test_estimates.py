@@ -14,11 +14,9 @@ from doodl.sampling.adjoints import (
     CheckpointAdjoint,
     CheckpointBudgetAdjoint,
     DirectAdjoint,
-    JumpAdjoint,
     ReversibleAdjoint,
     ShortcutAdjoint,
     StraightThroughAdjoint,
-    TruncatedAdjoint,
     begin_update,
     gradient_calls,
     repeats,
@@ -27,7 +25,6 @@ from doodl.sampling.adjoints import (
 from doodl.sampling.chain import run
 from doodl.sampling.ddim import DDIM
 from doodl.sampling.edict import EDICT
-from doodl.sampling.estimates import jump
 from doodl.sampling.schedule import Schedule
 
 SD = {
@@ -37,19 +34,11 @@ SD = {
     "steps_offset": 1,
     "set_alpha_to_one": False,
 }
-V = {
-    "prediction_type": "v_prediction",
-    "rescale_betas_zero_snr": True,
-    "timestep_spacing": "trailing",
-}
 METHODS = {"edict": EDICT(0.8), "ddim": DDIM()}
 ESTIMATES = {
     "straight": StraightThroughAdjoint(),
-    "truncated": TruncatedAdjoint(3),
-    "truncated_checkpoint": TruncatedAdjoint(3, CheckpointAdjoint()),
     "shortcut": ShortcutAdjoint(4),
     "random": ShortcutAdjoint(),
-    "jump": JumpAdjoint(),
 }
 EXACT = [
     DirectAdjoint(),
@@ -59,7 +48,6 @@ EXACT = [
     BudgetAdjoint(gib=1),
     CheckpointBudgetAdjoint(gib=0),
     CheckpointBudgetAdjoint(gib=1),
-    TruncatedAdjoint(5, ReversibleAdjoint()),
 ]
 
 
@@ -147,33 +135,6 @@ def test_forward_is_the_plain_chain_bit_for_bit(name, method, network, state):
     assert torch.equal(found, torch.stack(run(moves, network, state)))
 
 
-@pytest.mark.parametrize("num_steps", [1, 2, 9])
-def test_truncation_differentiates_the_last_steps(num_steps, method, network, state):
-    moves = chain(method)
-    last = calls_of(method, range(10 - num_steps, 10))
-    expected = through(last, moves, network, state)
-    for inner in (None, DirectAdjoint(), CheckpointAdjoint()):
-        found = gradient(TruncatedAdjoint(num_steps, inner), moves, network, state)
-        assert torch.allclose(found, expected, rtol=1e-12, atol=1e-12)
-
-
-def test_a_truncation_may_reverse_its_last_steps(network, generator):
-    pair = torch.randn((2, 1, 2, 3, 3), generator=generator).double().unbind()
-    adjoint = TruncatedAdjoint(4, ReversibleAdjoint())
-    expected = gradient(TruncatedAdjoint(4), chain("edict"), network, pair)
-    found = gradient(adjoint, chain("edict"), network, pair)
-    assert torch.allclose(found, expected, rtol=1e-10)
-
-
-@pytest.mark.parametrize("num_steps", [10, 1000])
-def test_a_truncation_of_nothing_is_the_direct_gradient(
-    num_steps, method, network, state
-):
-    direct = gradient(DirectAdjoint(), chain(method), network, state)
-    found = gradient(TruncatedAdjoint(num_steps), chain(method), network, state)
-    assert torch.equal(found, direct)
-
-
 @pytest.mark.parametrize("step", [0, 4, 9, -1, -10])
 def test_a_shortcut_differentiates_one_step(step, method, network, state):
     moves = chain(method)
@@ -189,43 +150,6 @@ def test_straight_through_differentiates_no_call(method, network, state):
     assert torch.allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("changes", [{}, V])
-def test_a_jump_has_the_gradient_of_one_step_from_t_to_the_end(
-    changes, method, network, generator
-):
-    """Autograd of the formula, for a pair of equal latents and its tied gradient."""
-    z = torch.randn((1, 2, 3, 3), generator=generator, dtype=torch.float64)
-    moves = chain(method, **changes)
-    steps = Schedule.from_config({**SD, **changes}).steps(10)
-    first, last = steps[0], steps[-1]
-    if changes:
-        a = last.alpha_s * first.alpha_t + last.sigma_s * first.sigma_t
-        b = last.sigma_s * first.alpha_t - last.alpha_s * first.sigma_t
-    else:
-        a = last.alpha_s / first.alpha_t
-        b = last.sigma_s - a * first.sigma_t
-    pair = (z,) * METHODS[method].num_latents
-    final = tuple(x.requires_grad_() for x in run(moves, network, pair))
-    incoming = torch.autograd.grad(loss(final), final)
-    z.requires_grad_()
-    (a * z + b * network(z, first.t)).backward(sum(incoming))
-    found = gradient(JumpAdjoint(), moves, network, pair).sum(dim=0)
-    assert torch.allclose(found, z.grad, rtol=1e-8)
-
-
-def test_a_flows_jump_is_the_difference_of_its_noise_levels():
-    from doodl.sampling.edict import Coupling
-
-    levels = [1.0, 0.7, 0.2, 0.0]
-    moves = [
-        Coupling(k, 1.0, s - t, 1000 * t)
-        for t, s in zip(levels, levels[1:], strict=False)
-        for k in (0, 1)
-    ]
-    assert jump(moves, 2) == pytest.approx((1.0, -1.0))
-    assert jump([], 2) == (1.0, 0.0)
-
-
 @pytest.mark.parametrize("name", [n for n in ESTIMATES if n != "straight"])
 def test_a_single_step_of_ddim_has_the_exact_gradient(name, network, generator):
     z = torch.randn((1, 2, 3, 3), generator=generator).double()
@@ -239,7 +163,7 @@ def test_a_single_step_of_ddim_has_the_exact_gradient(name, network, generator):
     assert not torch.allclose(straight, direct, rtol=1e-3)
 
 
-@pytest.mark.parametrize("adjoint", [TruncatedAdjoint(1), ShortcutAdjoint()])
+@pytest.mark.parametrize("adjoint", [ShortcutAdjoint(0), ShortcutAdjoint()])
 def test_a_single_step_of_edict_has_the_exact_gradient(adjoint, network, generator):
     pair = torch.randn((2, 1, 2, 3, 3), generator=generator).double().unbind()
     moves = chain("edict", 1, timestep_spacing="trailing")
@@ -248,17 +172,11 @@ def test_a_single_step_of_edict_has_the_exact_gradient(adjoint, network, generat
     assert torch.allclose(found, direct, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", [n for n in ESTIMATES if n != "jump"])
+@pytest.mark.parametrize("name", ESTIMATES)
 def test_a_network_that_ignores_the_latent_has_the_exact_gradient(name, method, state):
     direct = gradient(DirectAdjoint(), chain(method), constant, state)
     found = gradient(ESTIMATES[name], chain(method), constant, state)
     assert torch.allclose(found, direct, rtol=1e-12)
-
-
-def test_a_jump_with_such_a_network_has_the_exact_tied_gradient(method, state):
-    direct = gradient(DirectAdjoint(), chain(method), constant, state)
-    found = gradient(JumpAdjoint(), chain(method), constant, state)
-    assert torch.allclose(found.sum(dim=0), direct.sum(dim=0), rtol=1e-12)
 
 
 def test_shortcuts_of_all_steps_add_up_to_the_gradient_of_first_order(method, state):
@@ -315,11 +233,8 @@ def costs(adjoint, method, network, state):
     ("name", "edict", "ddim"),
     [
         ("straight", (20, 0, 0), (10, 0, 0)),
-        ("truncated", (20, 0, 6), (10, 0, 3)),
-        ("truncated_checkpoint", (20, 6, 6), (10, 3, 3)),
         ("shortcut", (20, 0, 2), (10, 0, 1)),
         ("random", (20, 0, 2), (10, 0, 1)),
-        ("jump", (20, 0, 1), (10, 0, 1)),
     ],
 )
 def test_calls_forward_repeated_and_differentiated(name, edict, ddim):
@@ -334,8 +249,6 @@ def test_a_budget_says_how_many_calls_fit_and_a_users_adjoint_repeats_all():
         assert gradient_calls(budget, moves, 10, 140) == (20, 13, 20)
         assert gradient_calls(budget, moves, 10, 10**6) == (20, 0, 20)
         assert gradient_calls(budget, moves) == (20, 20, 20)
-    inner = TruncatedAdjoint(3, CheckpointBudgetAdjoint())
-    assert gradient_calls(inner, moves, 10, 40) == (20, 4, 6)
 
     def own(moves, predict, state):
         return run(moves, predict, state)
@@ -357,7 +270,7 @@ def saved_bytes(adjoint, moves, network, state):
     return total
 
 
-@pytest.mark.parametrize("name", ["straight", "truncated", "shortcut", "jump"])
+@pytest.mark.parametrize("name", ["straight", "shortcut"])
 def test_an_estimate_stores_the_graphs_of_what_it_differentiates(
     name, method, network, state
 ):
@@ -464,17 +377,13 @@ def test_a_checkpoint_budget_has_the_bits_of_the_direct_gradient_whatever_fits(
     assert list(adjoint.kept.values()) == [kept]
 
 
-def test_an_estimate_says_whether_it_reverses_and_repeats():
+def test_an_estimate_neither_reverses_nor_repeats():
     assert not any(reverses(adjoint) for adjoint in ESTIMATES.values())
-    said = {name for name, adjoint in ESTIMATES.items() if repeats(adjoint)}
-    assert said == {"truncated_checkpoint"}
-    assert reverses(TruncatedAdjoint(2, ReversibleAdjoint()))
+    assert not any(repeats(adjoint) for adjoint in ESTIMATES.values())
     assert not reverses(CheckpointBudgetAdjoint())
 
 
 def test_what_cannot_be_differentiated_is_refused(network, generator):
-    with pytest.raises(ValueError, match="num_steps of at least 1.*received 0"):
-        TruncatedAdjoint(0)
     z = torch.randn((1, 2, 3, 3), generator=generator).double()
     with pytest.raises(ValueError, match="between -10 and 9, .*received 10"):
         ShortcutAdjoint(10)(chain("ddim"), network, (z,))

@@ -26,10 +26,8 @@ from doodl.sampling.backward import Checkpointed, Reversed, apply
 from doodl.sampling.budget import BudgetAdjoint, CheckpointBudgetAdjoint
 from doodl.sampling.chain import Method, Move, Predict, State, run
 from doodl.sampling.estimates import (
-    JumpAdjoint,
     ShortcutAdjoint,
     StraightThroughAdjoint,
-    TruncatedAdjoint,
 )
 from doodl.sampling.gradient import (
     Adjoint,
@@ -45,11 +43,9 @@ __all__ = [
     "CheckpointBudgetAdjoint",
     "DirectAdjoint",
     "GradientCalls",
-    "JumpAdjoint",
     "ReversibleAdjoint",
     "ShortcutAdjoint",
     "StraightThroughAdjoint",
-    "TruncatedAdjoint",
     "begin_update",
     "default_adjoint",
     "gradient_calls",

@@ -5,7 +5,7 @@ in reverse in backward. `Checkpointed` and `Reversed` evaluate the network once 
 move with gradients enabled and multiply the incoming gradient by its Jacobian. They
 differ in where the latent of each evaluation comes from: `Checkpointed` has stored it,
 `Reversed` reconstructs it; both may have kept the graphs of the last calls. `Frozen`
-and `Jumped` are approximations that leave Jacobians out.
+is an approximation that leaves all Jacobians out.
 """
 
 from __future__ import annotations
@@ -138,44 +138,6 @@ class Frozen(torch.autograd.Function):
         for move in reversed(ctx.moves):
             back, _ = move.pullback(back)
         return None, None, *back
-
-
-class Jumped(torch.autograd.Function):
-    """Has the gradient of  a z + b f(z, t)  with the first call's prediction f."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        moves: Sequence[Move],
-        predict: Predict,
-        a: float,
-        b: float,
-        *state: Tensor,
-    ) -> State:
-        """Return the final state."""
-        _remember(ctx, moves, predict, state[0].device.type)
-        ctx.a, ctx.b, ctx.graph = a, b, None
-        for move in moves:
-            if move.source is None or ctx.graph is not None:
-                prediction = prediction_for(move, predict, state)
-            else:
-                ctx.graph = _predict_with_graph(ctx, move, state[move.source])
-                prediction = ctx.graph[1].detach()
-            state = move.step(state, prediction)
-        return tuple(z.view_as(z) for z in state)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradient of the initial state, after one None an argument."""
-        back = [ctx.a * grad for grad in grads]
-        if ctx.graph is not None and ctx.graph[1].requires_grad:
-            query, prediction = ctx.graph
-            share = ctx.b / len(grads) * sum(grads)  # type: ignore[operator]
-            (through,) = torch.autograd.grad(prediction, query, share)
-            back = [grad + through for grad in back]
-        ctx.graph = None
-        return None, None, None, None, *back
 
 
 def apply(

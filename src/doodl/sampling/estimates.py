@@ -6,30 +6,23 @@ and keeps the linear part a.
 
 | adjoint | differentiates | the gradient is exact for |
 |---|---|---|
-| `TruncatedAdjoint` | the calls of the last steps | as many steps |
 | `ShortcutAdjoint` | the calls of one step | one step |
-| `JumpAdjoint` | the first call, as a jump to the end | one step of DDIM |
 | `StraightThroughAdjoint` | no call | none |
 
-All are exact for a network that ignores the latent (`JumpAdjoint` for the sum over
-the pair, and not with v-prediction). With v-prediction a constant f is not the same as
-a constant noise, so that what is left out differs from what it is for other models.
+All are exact for a network that ignores the latent. With v-prediction a constant f is
+not the same as a constant noise, so that what is left out differs from what it is for
+other models.
 """
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Sequence
 
-import torch
-
-from doodl.sampling.backward import Frozen, Jumped, apply, requires_gradient
+from doodl.sampling.backward import Frozen, apply, requires_gradient
 from doodl.sampling.chain import Move, Predict, State, run
 from doodl.sampling.gradient import (
-    Adjoint,
     GradientCalls,
-    gradient_calls,
     num_calls,
     step_spans,
 )
@@ -54,54 +47,6 @@ class StraightThroughAdjoint:
     ) -> GradientCalls:
         """Return the calls of the chain; none is differentiated."""
         return GradientCalls(num_calls(moves), 0, 0)
-
-
-class TruncatedAdjoint:
-    """Differentiates the calls of the last steps only.
-
-    Ignores how the predictions of earlier steps depend on the latents. Costs n calls
-    forward, of which the last steps' calls have a gradient, and stores their graphs
-    unless an `adjoint` for them says otherwise.
-
-    Args:
-        num_steps: number of last denoising steps, at least 1.
-        adjoint: of the last steps; by default the graphs of all their calls are stored.
-
-    Raises:
-        ValueError: `num_steps` is below 1.
-
-    References:
-        DRaFT, arXiv 2309.17400, and AlignProp, arXiv 2310.03739, which train weights.
-    """
-
-    def __init__(self, num_steps: int = 5, adjoint: Adjoint | None = None) -> None:
-        if num_steps < 1:
-            raise ValueError(
-                f"Expected num_steps of at least 1 to differentiate, received "
-                f"{num_steps}; StraightThroughAdjoint differentiates none."
-            )
-        self.num_steps, self.adjoint = num_steps, adjoint
-        self.reverses = bool(getattr(adjoint, "reverses", False))
-        self.repeats = bool(getattr(adjoint, "repeats", adjoint is not None))
-
-    def __call__(self, moves: Sequence[Move], predict: Predict, state: State) -> State:
-        """Return the final state, its earlier steps linear for the gradient."""
-        cut = self._cut(moves)
-        middle = apply(Frozen, moves[:cut], predict, state)
-        return (self.adjoint or run)(moves[cut:], predict, middle)
-
-    def gradient_calls(
-        self, moves: Sequence[Move], graph: int = 0, available: int = 0
-    ) -> GradientCalls:
-        """Return the calls of the chain, and what the last steps take."""
-        last = moves[self._cut(moves) :]
-        found = gradient_calls(self.adjoint, last, graph, available)
-        return found._replace(forward=num_calls(moves))
-
-    def _cut(self, moves: Sequence[Move]) -> int:
-        """Return the index of the first move that is differentiated."""
-        spans = step_spans(moves)
-        return spans[-self.num_steps][0] if self.num_steps < len(spans) else 0
 
 
 class ShortcutAdjoint:
@@ -170,51 +115,3 @@ class ShortcutAdjoint:
                 f"the network, received {self.step}."
             )
         return spans[chosen]
-
-
-class JumpAdjoint:
-    """Differentiates one jump from the first timestep to the end of the chain.
-
-    The chain  z_0 = A z + B f(z, t)  of a single step from the noisiest timestep t has
-    the gradient  A g + B J^T g  with the Jacobian J of the chain's own first call.
-    Ignores that later predictions differ from the first one. Costs n calls forward, of
-    which one has a gradient and stores its graph. Of a pair, J is that at the latent of
-    the first call; J^T g is summed over the pair and shared by it.
-    """
-
-    reverses = False
-    repeats = False
-
-    def __call__(self, moves: Sequence[Move], predict: Predict, state: State) -> State:
-        """Return the final state, with the gradient of the jump."""
-        a, b = jump(moves, len(state))
-        return apply(Jumped, moves, predict, state, a, b)
-
-    def gradient_calls(
-        self, moves: Sequence[Move], graph: int = 0, available: int = 0
-    ) -> GradientCalls:
-        """Return the calls of the chain; the first one is differentiated."""
-        count = num_calls(moves)
-        return GradientCalls(count, 0, min(count, 1))
-
-
-def jump(moves: Sequence[Move], num_latents: int) -> tuple[float, float]:
-    """Return A and B of the single step  A z + B f  that replaces a chain.
-
-    Noise and velocity are constant along a jump, so that the steps' affine maps are
-    composed:  A = prod a,  B = sum of every b times the later a. With v-prediction a
-    step is a rotation, a^2 + b^2 = 1, by an angle that is added up.
-    """
-    ones = (torch.ones((), dtype=torch.float64),) * num_latents
-    steps = []
-    for begin, _ in step_spans(moves):
-        back, through = moves[begin].pullback(ones)  # one latent's is a, the others' 1
-        assert through is not None
-        steps.append((math.prod(grad.item() for grad in back), through.item()))
-    if steps and all(abs(a * a + b * b - 1) < 1e-9 for a, b in steps):
-        angle = sum(math.atan2(b, a) for a, b in steps)
-        return math.cos(angle), math.sin(angle)
-    whole, share = 1.0, 0.0
-    for a, b in steps:
-        whole, share = a * whole, a * share + b
-    return whole, share

@@ -1,0 +1,98 @@
+"""The pictures that a guide prefers within a number of network calls, as tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from doodl.evaluation.markdown import cell, table
+from doodl.evaluation.statistics import Key, clustered_mean, compare
+
+COLUMNS = {"guide": 1, "judge": 1, "right": 100, "whiteness": 1, "moved": 1, "calls": 1}
+PAPER = "edict paper exact"
+Scores = dict[str, float]
+"""Scores of one generation at one update."""
+
+
+@dataclass
+class Run:
+    """What a composition made of all generations.
+
+    Args:
+        budget: calls that it was run for.
+        first: calls until the first rendering.
+        each: calls of every further rendering.
+        kept: the same if every graph is kept in memory.
+        scores: one entry a rendering, by prompt and seed.
+    """
+
+    budget: float
+    first: float
+    each: float
+    kept: float
+    scores: dict[Key, list[Scores]]
+
+
+def best(made: Run, budget: float, each: float) -> dict[str, dict[Key, float]]:
+    """Return the scores of the guide's favourites within a budget, by column."""
+    found: dict[str, dict[Key, float]] = {name: {} for name in COLUMNS}
+    for key, line in made.scores.items():
+        count = 1 + int((budget - made.first) // each) if each else 1
+        if made.first > budget:
+            continue
+        some = line[:count]
+        chosen = max(some, key=lambda row: row["guide"])
+        spent = made.first + each * (len(some) - 1)
+        for name in COLUMNS:
+            found[name][key] = spent if name == "calls" else chosen[name]
+    return found
+
+
+def report(runs: dict[str, Run], budgets: Sequence[int]) -> str:
+    """Return a table of Markdown for every budget, the highest guide scores first."""
+    lines = [f"{len(next(iter(runs.values())).scores)} generations"]
+    for budget in budgets:
+        columns = {n: best(made, budget, made.each) for n, made in runs.items()}
+        for name, made in runs.items():
+            if made.kept < made.each:
+                columns[f"{name}, graphs kept"] = best(made, budget, made.kept)
+        columns = {name: found for name, found in columns.items() if found["calls"]}
+        paper = columns.get(PAPER, {}).get("right", {})
+        means = {n: [clustered_mean(c[k]) for k in COLUMNS] for n, c in columns.items()}
+        order = sorted(means, key=lambda name: -means[name][0].mean)
+        rows = [
+            [
+                name,
+                *(
+                    cell(mean, factor)
+                    for mean, factor in zip(means[name], COLUMNS.values(), strict=True)
+                ),
+                cell(
+                    compare(columns[name]["right"], paper).difference, 100, signed=True
+                ),
+            ]
+            for name in order
+        ]
+        header = ["", *COLUMNS, "right, less the paper's"]
+        lines += ["", f"### {budget} calls an image", "", *table(header, rows)]
+    return "\n".join(lines)
+
+
+def load(path: Path) -> Run | None:
+    """Return a run from its file, or None without one."""
+    if not path.is_file():
+        return None
+    content = json.loads(path.read_text())
+    content["scores"] = {(p, s): line for p, s, line in content["scores"]}
+    return Run(**content)
+
+
+def save(made: Run, path: Path) -> None:
+    """Write a run into a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scores = [[*key, line] for key, line in made.scores.items()]
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({**vars(made), "scores": scores}))
+    part.replace(path)

@@ -1,0 +1,100 @@
+"""Compositions at equal calls: their names, what a budget holds, and one small run."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from doodl.sampling.ddim import DDIM
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def _found(monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+
+
+def test_every_name_is_a_composition():
+    import compositions
+
+    for name in compositions.NAMES:
+        made = compositions.composition(name)
+        assert made.optimizer([torch.zeros(2, 0, 1, 1, 1)])
+    made = compositions.composition("ddim sphere.2 straight best4x5 crops3 T10")
+    assert isinstance(made.settings["method"], DDIM)
+    assert (made.settings["num_steps"], made.num_cutouts) == (10, 3)
+    assert made.settings["start"].num_calls(10) == 20
+
+
+@pytest.mark.parametrize(
+    "name", ["ddim sphere.2 straight T", "ddim sphere.2 other", "ddim other straight"]
+)
+def test_a_name_with_an_unknown_word_is_refused(name):
+    import compositions
+
+    with pytest.raises(ValueError, match="^Expected .*, received '"):
+        compositions.composition(name)
+
+
+@pytest.fixture
+def made():
+    import budgets
+
+    def scores(guide):
+        return {**dict.fromkeys(budgets.COLUMNS, 0.0), "guide": guide, "right": -guide}
+
+    line = [scores(guide) for guide in (0.1, 0.9, 0.5)]
+    return budgets.Run(100, 10.0, 5.0, 2.5, {("a prompt", 3): line})
+
+
+@pytest.mark.parametrize(
+    ("budget", "each", "guide", "calls"),
+    [(10, 5, 0.1, 10), (14, 5, 0.1, 10), (15, 5, 0.9, 15), (99, 5, 0.9, 20)]
+    + [(12.5, 2.5, 0.9, 12.5), (99, 0, 0.1, 10)],
+)
+def test_a_budget_holds_the_guides_favourite_that_it_pays_for(
+    made, budget, each, guide, calls
+):
+    import budgets
+
+    found = budgets.best(made, budget, each)
+    key = ("a prompt", 3)
+    assert (found["guide"][key], found["right"][key]) == (guide, -guide)
+    assert found["calls"][key] == calls
+
+
+def test_a_budget_below_the_first_rendering_holds_nothing(made):
+    import budgets
+
+    assert not any(budgets.best(made, 9, 5).values())
+
+
+def test_a_run_comes_back_from_its_file(made, tmp_path):
+    import budgets
+
+    budgets.save(made, tmp_path / "there" / "a name.json")
+    assert budgets.load(tmp_path / "there" / "a name.json") == made
+    assert budgets.load(tmp_path / "another.json") is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("application", ["clip_text", "classifier"])
+def test_it_runs_once_and_prints_a_table_for_every_budget(world, tmp_path, application):
+    names = ["ddim sphere.2 straight best2x1", "best of n", "one step 1"]
+    options = ["--model", str(world), "--prompts", "2", "--budgets", "50", "100"]
+    options += ["--application", application, "--folder", str(tmp_path)]
+
+    def printed():
+        script = [sys.executable, BENCHMARKS / "quality_per_call.py", *names, *options]
+        return subprocess.run(script, capture_output=True, text=True, check=True).stdout
+
+    first = printed()
+    assert first.count("running") == len(names)
+    assert "### 50 calls an image" in first
+    assert "### 100 calls an image" in first
+    again = printed()
+    assert "running" not in again
+    assert again in first
