@@ -135,10 +135,15 @@ def _place(error: BaseException) -> str:
 
 
 def _remedy(cause: BaseException, folder: Path | None) -> str | None:
-    """Return cause and remedy of common operating-system errors, otherwise None."""
+    """Return a sentence with the remedy for common errors, otherwise None."""
     where = f"'{folder}'" if folder else "the results folder"
     if isinstance(cause, MemoryError):
         return "The memory of this machine is used up; lower --data.batch_size."
+    if "before Module.__init__() call" in str(cause):
+        return (
+            f"Expected a call of super().__init__() at the beginning of __init__"
+            f"{_place(cause)}, received an assignment before it; add the call."
+        )
     if not isinstance(cause, OSError):
         return None
     known = {

@@ -106,6 +106,11 @@ def _class_path(key: str, rest: str) -> str | None:
             f"{reason.strip().rstrip('.')}; correct the name, or run the command in "
             "the folder of its file."
         )
+    if abstract := re.search(r"class, but (\S+) is abstract", rest):
+        return (
+            f"Expected a class with all methods for {key}, received "
+            f"{abstract[1]}, which is abstract; define forward in it."
+        )
     kind = re.search(r"(?:protocol|subclass of)\s+([\w.]+)", rest)
     if kind:
         path = re.search(r"Expected a path but (\S+) either", rest)
