@@ -99,7 +99,7 @@ class GuidedGeneration(LightningModule):
         trainer.fit_loop.max_epochs = int(self.work.left)
         if self.work.left:
             self._load()
-            self.settings.check(data.generations)  # again: networks add limits
+            self.settings.check(data.generations.one_per_row())  # networks add limits
 
     def _load(self) -> None:
         """Load the networks, unless this device and precision are loaded already."""

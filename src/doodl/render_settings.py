@@ -24,6 +24,7 @@ from doodl.sampling.adjoints import (
 from doodl.sampling.chain import Method
 from doodl.sampling.denoiser import GuidedDenoiser
 from doodl.sampling.edict import EDICT
+from doodl.terminal import counted
 
 
 class Start(ABC):
@@ -177,7 +178,8 @@ class RenderSettings:
             if part is not None:
                 part.check(generations)
         if self.verdict is not None:  # a verdict may read the reference pictures
-            for path in dict.fromkeys(g.image for g in generations if g.image):
+            paths = list(dict.fromkeys(g.image for g in generations if g.image))
+            for path in counted(paths, "pictures"):
                 images.load(path)
 
     def refuse_few_steps(self, model: TextToImage) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
+
+ItemT = TypeVar("ItemT")
 
 HARMFUL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
@@ -26,6 +29,24 @@ def shown(text: object) -> str:
 def line(text: object) -> str:
     """Return a text in one line, with harmful characters escaped."""
     return shown(" ".join(str(text).split()))
+
+
+def counted(items: Sequence[ItemT], noun: str) -> Iterator[ItemT]:
+    """Yield items; on a terminal, show a line of progress once a second.
+
+    Args:
+        items: the items.
+        noun: what they are, in the plural.
+    """
+    shown_at, width = time.monotonic(), 0
+    for i, item in enumerate(items):
+        if i % 64 == 0 and time.monotonic() - shown_at > 1 and sys.stderr.isatty():
+            text = f"doodl: checking {noun}, {i} of {len(items)}"
+            width, shown_at = len(text), time.monotonic()
+            print(text, end="\r", file=sys.stderr, flush=True)
+        yield item
+    if width:
+        print(" " * width, end="\r", file=sys.stderr, flush=True)
 
 
 class Display:

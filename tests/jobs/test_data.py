@@ -57,7 +57,7 @@ def test_a_generation_cannot_change():
 def test_batches_hold_every_generation_once_and_in_order():
     data = PromptsAndSeeds(["a", "b", "c"], [0, 1, 2], batch_size=4)
     assert [len(batch) for batch in data.batches()] == [4, 4, 1]
-    assert [g for batch in data.batches() for g in batch] == data.generations
+    assert [g for batch in data.batches() for g in batch] == list(data.generations)
 
 
 def test_the_negative_prompt_belongs_to_all():

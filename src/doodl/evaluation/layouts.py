@@ -14,6 +14,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from doodl.jobs.tables import SUMMARY, Tables
+from doodl.spreadsheets import original
 
 PICTURE_COLUMNS = ("picture", "file", "path", "image", "folder")
 """Columns of a foreign manifest that may name its pictures, in this order."""
@@ -108,11 +109,16 @@ def _seconds(place: Path) -> dict[str, Any]:
         return {}
 
 
+def _original(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of a CSV file without the apostrophes of `neutral`."""
+    return {k: original(v) if isinstance(v, str) else v for k, v in row.items()}
+
+
 def listed(folder: Path) -> Iterator[Result]:
     """Yield the rows of a manifest that another program wrote."""
     path = folder / "manifest.csv"
     with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+        rows = [_original(row) for row in csv.DictReader(file)]
     columns = set(rows[0]) if rows else set()
     pictures = [name for name in PICTURE_COLUMNS if name in columns]
     if "prompt" not in columns or not pictures:

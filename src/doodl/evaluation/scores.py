@@ -28,6 +28,7 @@ from doodl.evaluation.verdicts import Describes, explain, make_judge
 from doodl.evaluation.whiteness import whiteness
 from doodl.generation import Generation
 from doodl.pretrained import Clip
+from doodl.spreadsheets import neutral
 
 COLUMNS = (
     *("method", "prompt", "seed", "category", "status"),
@@ -241,6 +242,8 @@ def to_csv(scored: Sequence[Scored]) -> str:
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the cells of `COLUMNS`, numbers with six digits."""
     return {
-        name: f"{row[name]:.6g}" if isinstance(row.get(name), float) else row.get(name)
+        name: f"{row[name]:.6g}"
+        if isinstance(row.get(name), float)
+        else neutral(row.get(name))
         for name in COLUMNS
     }

@@ -22,6 +22,9 @@ from doodl.files import create, hold, named, write
 from doodl.generation import Generation
 from doodl.jobs.tables import SUMMARY, Tables
 
+PNG = b"\x89PNG\r\n\x1a\n"
+"""First bytes of every PNG file."""
+
 
 class Archive:
     """A results folder: one folder a generation, the tables, and `.state`.
@@ -154,11 +157,10 @@ class Archive:
         ]
 
     def _lacks(self, row: Mapping[str, Any]) -> bool:
-        """Return whether a file of a finished generation is missing or empty."""
+        """Return whether a file of a finished generation is missing or damaged."""
         names = row.get("files")
         folder = self.folder / str(row["id"])
-        paths = [folder / str(n) for n in names] if isinstance(names, list) else []
-        return not all(path.is_file() and path.stat().st_size for path in paths)
+        return not all(_is_whole(folder / str(name)) for name in names or [])
 
     def save(
         self,
@@ -206,6 +208,15 @@ class Archive:
         names = "\n".join(generation.id for generation in batch).encode()
         key = hashlib.blake2b(names, digest_size=8).hexdigest()
         return self.folder / ".state" / f"{key}.pt"
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether a file has content, and a `.png` file begins like a PNG."""
+    if not path.is_file():  # missing, or a folder or a pipe
+        return False
+    with path.open("rb") as file:
+        start = file.read(len(PNG))
+    return start == PNG if path.suffix == ".png" else bool(start)
 
 
 def differences(there: Any, here: Any, key: str = "") -> list[str]:

@@ -14,6 +14,7 @@ from doodl.events import Events
 from doodl.guided_generation import GuidedGeneration
 from doodl.jobs.cost import METRICS, JobCost, cost_table
 from doodl.jobs.data import PromptsAndSeeds
+from doodl.jobs.generations import count_remaining
 from doodl.jobs.probe import Probe
 from doodl.jobs.timing import CallCost
 from doodl.precision import placement_of
@@ -51,9 +52,9 @@ def dry_run(
     weights = sum(p.numel() * p.element_size() for p in _parameters(model))
     available = _room(weights, device)
     events = Events(trainer.callbacks)  # type: ignore[attr-defined]
-    batches = [rest for batch in data.batches() if (rest := events.remaining(batch))]
-    batch = len(max(batches, key=len, default=[])) or 1
-    probe = Probe.prepare(renderer, data.generations, batch)
+    rest = count_remaining(data.batches(), events.remaining)
+    batch = rest.largest or 1
+    probe = Probe.prepare(renderer, data.generations.sample(), batch)
     calls, decoder = probe.measure(device)
     height, width = (side * model.factor for side in renderer.shape[1:])
     apart = settings.execution.apart(device, height * width)
@@ -61,8 +62,8 @@ def dry_run(
     count, chain = settings.method.num_latents, probe.num_calls
     pictures = 9 * height * width  # three of them, at most 3 bytes a pixel
     return JobCost(
-        remaining=sum(map(len, batches)),
-        batches=len(batches),
+        remaining=rest.generations,
+        batches=rest.batches,
         batch=batch,
         updates=module.num_updates - (settings.start is not None),
         guided=len(probe.guided),

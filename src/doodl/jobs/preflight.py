@@ -53,7 +53,7 @@ def preflight(
     refuse_trainer_settings(trainer)
     refuse_stock_strategies(trainer.strategy)
     weights_of(trainer)
-    settings.check(data.generations)
+    settings.check(data.generations.one_per_row())
     events = Events(trainer.callbacks)  # type: ignore[attr-defined]
     events.states()
     events.check(trainer, module)
