@@ -108,8 +108,8 @@ class Results(GenerationCallback):
 
     def _open(self, trainer: Trainer, status: str) -> None:
         data: PromptsAndSeeds = trainer.datamodule  # type: ignore[attr-defined]
-        self.generations, self.status, self.unsaved = data.generations, status, None
         self.archive.open(self.settings)
+        self.generations, self.status, self.unsaved = data.generations, status, None
 
     # One batch of generations -------------------------------------------------------
 

@@ -197,7 +197,7 @@ def test_a_prediction_batch_is_a_batch_of_generations(trainer):
     module, data = Recorder(), PromptsAndSeeds(["a", "b"], [0, 1, 2], batch_size=4)
     module.work = Work(data.batches(), count_alone(), list)
     trainer.predict(module, datamodule=data)
-    assert module.seen == data.batches()
+    assert module.seen == list(data.batches())
 
 
 def test_loaders_need_a_trainer():

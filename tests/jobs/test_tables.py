@@ -183,6 +183,8 @@ def test_a_picture_that_is_a_folder_is_made_again(tmp_path):
     path.unlink()
     path.mkdir()
     assert archive.remaining([generation]) == [generation]
+    archive.save(generation, {"best.png": images.encode(torch.zeros(3, 4, 4))}, row)
+    assert archive.remaining([generation]) == []
 
 
 def test_a_manifest_that_disagrees_with_the_summaries_is_rebuilt(tmp_path):

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,7 +69,8 @@ class Archive:
             self._close = hold(
                 self.folder, lambda: None if self._begun() else write(path, content)
             )
-            create(path, content)
+            if not self._begun():  # results without settings are refused
+                create(path, content)
         # Compared even where nothing is made yet: others may be working here.
         self._compare(settings)
         self._settings = path.read_bytes()
@@ -172,6 +174,8 @@ class Archive:
         folder = self.folder / generation.id
         folder.mkdir(exist_ok=True)
         for name, content in files.items():
+            if (folder / name).is_dir():  # a damaged folder is repaired
+                shutil.rmtree(folder / name)
             write(folder / name, content)
         row = {**row, "files": sorted(name for name in files if files[name])}
         write(folder / SUMMARY, json.dumps(row, indent=2).encode())
