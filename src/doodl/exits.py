@@ -34,7 +34,7 @@ from doodl.tracebacks import raised_here, user_frame
 from doodl.version import __version__
 
 FAILED, MISTAKE = 1, 2
-INTERRUPTED, TOLD_TO_END = 128 + signal.SIGINT, 128 + signal.SIGTERM
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 LOG = "error.log"
 
@@ -55,11 +55,13 @@ def exit_in_one_sentence() -> Iterator[None]:
             yield
         except KeyboardInterrupt:
             _exit_quietly(INTERRUPTED)
+        except SystemExit as error:  # Lightning's SIGTERMException is one
+            if type(error).__name__ == "SIGTERMException":
+                _exit_quietly(TERMINATED)
+            raise
         except Exception as error:
             if os.environ.get("DOODL_TRACEBACK"):
                 raise
-            if type(error).__name__ == "SIGTERMException":  # Lightning's
-                _exit_quietly(TOLD_TO_END)
             fail(sentence(error), code_of(error))
 
 

@@ -144,10 +144,10 @@ def check_parts(source: str, index: dict[str, Any]) -> None:
         for name, value in index.items()
         if isinstance(value, list | tuple) and value[0] and name not in UNUSED
     ]
-    missing = [part for part in parts if not (Path(source) / part).is_dir()]
+    missing = [part for part in parts if not any((Path(source) / part).glob("*"))]
     if missing:
         raise ValueError(
-            f"Expected a folder for each part of the pipeline at '{source}', found "
+            f"Expected a filled folder for each part of the pipeline '{source}', found "
             f"none for {', '.join(missing)}; download or save it again."
         )
 
