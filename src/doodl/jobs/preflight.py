@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from lightning.pytorch.callbacks import Timer
 
 from doodl.events import Events
 from doodl.generation import Generation
+from doodl.guides import Classifier, Ensemble
 from doodl.guides.rehearsal import Stage, rehearse, users_guides
 from doodl.jobs.data import PromptsAndSeeds
 from doodl.jobs.dealing import Work, count_alone
@@ -54,6 +56,7 @@ def preflight(
     refuse_stock_strategies(trainer.strategy)
     weights_of(trainer)
     settings.check(data.generations.one_per_row())
+    _warn_of_unused_target(settings, data)
     events = Events(trainer.callbacks)  # type: ignore[attr-defined]
     events.states()
     events.check(trainer, module)
@@ -74,6 +77,22 @@ def begin(module: Any, trainer: Trainer, data: Any) -> Work[Sequence[Generation]
     if work.left:
         rehearse_guides(module, trainer, data)
     return work
+
+
+def _warn_of_unused_target(settings: RenderSettings, data: PromptsAndSeeds) -> None:
+    """Warn of a class if no classifier, verdict or user's guide can use it."""
+    target = data.generations.rows[0].class_name
+    guides = list(settings.watchers.values())
+    members = [
+        m for g in guides for m in (g.members if isinstance(g, Ensemble) else [g])
+    ]
+    used = any(isinstance(m, Classifier) or users_guides(m) for m in members)
+    if target is not None and settings.verdict is None and not used:
+        warnings.warn(
+            f"No guide uses the class '{target}'; choose doodl.guides.Classifier, or "
+            "leave data.target and the column class out.",
+            stacklevel=2,
+        )
 
 
 def rehearse_guides(module: Any, trainer: Trainer, data: PromptsAndSeeds) -> None:

@@ -86,7 +86,7 @@ def _row(path: Path, line: int, fields: Fields) -> Row:
             if re.search("[\ud800-\udfff]", value):
                 refuse(path, line, f"characters in '{name}'", "half of one")
             fields = fields | {name: value.strip()}
-    if not fields.get("prompt"):
+    if fields.get("prompt") in (None, "", "null"):
         refuse(path, line, "a prompt with at least one word", fields.get("prompt"))
     seed = fields.get("seed")
     whole = isinstance(seed, int) and not isinstance(seed, bool)
