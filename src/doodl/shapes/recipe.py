@@ -184,18 +184,17 @@ def _diffusion(job: Job) -> None:
         count = min(40_000, 64 * job.steps(5000))
         latents, tokens = encode_scenes(vae, count)
         save_file({"latents": latents, "tokens": tokens}, cache)
-    data, unet = load_file(cache), None
+    data, unet, encoder = load_file(cache), None, None
     if job.goes_on("pipeline"):
         shipped = StableDiffusionPipeline.from_pretrained(SHAPES / "pipeline")
         unet, encoder = diffusion.continue_from(shipped)
-    else:
-        encoder = train_text_encoder(job.folder / "text", job.steps(800))
+    encoder = train_text_encoder(job.folder / "text", job.steps(2500), encoder)
     training = DiffusionTraining(
         encoder, data["latents"], data["tokens"], steps=job.steps(10_000), unet=unet
     )
     folder = job.folder / "unet"
     fit(training, folder, threads=job.threads, precision=job.precision)
-    unet, encoder = training.average
+    unet = training.average
     for part in (vae, unet, encoder):
         part.eval().half()
     pipeline = diffusion.make_pipeline(vae, unet, encoder)
