@@ -278,7 +278,9 @@ def test_one_method_has_a_page_without_a_rating_sheet(results, run, tmp_path):
     folder = results()
     assert "index.html" in run("report", folder)
     assert not (folder / "report" / "sheet").exists()
-    assert (folder / "report" / "index.html").read_text().count("<svg") == 2
+    page = (folder / "report" / "index.html").read_text()
+    assert page.count("<svg") == 2
+    assert "<h1>doodl raises the judge&#39;s score</h1>" in page
 
 
 def test_a_film_is_a_sheet_of_its_frames(results, tmp_path):

@@ -21,7 +21,7 @@ from doodl.evaluation.pictures import copied, film
 from doodl.evaluation.ratings import KEY, Question, key_of, make_sheet, sheet_id
 from doodl.evaluation.scores import Scored, Scores
 from doodl.evaluation.statistics import Key, clustered_mean
-from doodl.evaluation.summary import METRICS, Evaluation, gain
+from doodl.evaluation.summary import MEANINGS, METRICS, Evaluation, gain
 from doodl.files import write
 
 SHOWN = ("guide", "judge", "right", "clip")
@@ -78,7 +78,16 @@ def _headline(evaluation: Evaluation) -> tuple[str, str]:
     if found:
         words, _, figures = found[0].partition(": ")
         return words, figures[:1].upper() + figures[1:]
-    return " and ".join(m.name for m in evaluation.methods), ""
+    if len(evaluation.methods) > 1:
+        return " and ".join(m.name for m in evaluation.methods), ""
+    (method,), column = evaluation.methods, evaluation.headline
+    change = gain(method, column.removesuffix("_after"))
+    verb = "raises" if change.mean > 0 else "lowers"
+    verb = verb if change.excludes_zero else "does not clearly change"
+    return (
+        f"{method.name} {verb} {MEANINGS[column]}" if change.known else method.name,
+        "",
+    )
 
 
 def _keys(methods: Sequence[Scored]) -> list[Key]:

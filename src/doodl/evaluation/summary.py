@@ -28,6 +28,14 @@ METRICS = {
     "seconds": ("seconds", 1),
 }
 """Columns that methods are compared on: titles, and factors that they print with."""
+MEANINGS = {
+    "judge_after": "the judge's score",
+    "right_after": "the share of right pictures",
+    "near": "the share of right pictures",
+    "clip_after": "the CLIP score",
+    "guide_after": "the guide's score",
+}
+"""Columns of the headline in words."""
 FEW = 10
 """Prompts below which intervals are said to be too narrow."""
 PAIRED = ("judge_after", "right_after", "near", "clip_after", "guide_after")
