@@ -113,20 +113,7 @@ class RenderSettings:
         latents_dtype: Literal["float32", "float64"] = "float32",
         execution: Execution | None = None,
     ) -> None:
-        if not 1 <= num_steps <= 1000:
-            raise ValueError(
-                f"Expected num_steps between 1 and 1000, received {num_steps}."
-            )
-        if not 0 <= guidance_scale <= 100:
-            raise ValueError(
-                f"Expected a guidance_scale between 0 and 100, received "
-                f"{guidance_scale}; 1 is none, and 7.5 is usual."
-            )
-        if guidance_interval and not all(0 <= t <= 999 for t in guidance_interval):
-            raise ValueError(
-                "Expected a guidance_interval of timesteps from 0 to 999, received "
-                f"{list(guidance_interval)}."
-            )
+        _check(num_steps, guidance_scale, guidance_interval)
         self.guide, self.judge, self.verdict = guide, judge, verdict
         self.method, self.adjoint = method or EDICT(mixing), adjoint
         self.edit, self.start, self.num_steps = edit, start, num_steps
@@ -211,6 +198,26 @@ class RenderSettings:
             return "ReversibleAdjoint" if isinstance(self.adjoint, heavy) else None
         heavier = DirectAdjoint, BudgetAdjoint
         return "CheckpointAdjoint" if isinstance(self.adjoint, heavier) else None
+
+
+def _check(
+    num_steps: int, guidance_scale: float, guidance_interval: Sequence[int] | None
+) -> None:
+    """Refuse numbers that are out of range."""
+    if not 1 <= num_steps <= 1000:
+        raise ValueError(
+            f"Expected num_steps between 1 and 1000, received {num_steps}."
+        )
+    if not 0 <= guidance_scale <= 100:
+        raise ValueError(
+            f"Expected a guidance_scale between 0 and 100, received "
+            f"{guidance_scale}; 1 is none, and 7.5 is usual."
+        )
+    if guidance_interval and not all(0 <= t <= 999 for t in guidance_interval):
+        raise ValueError(
+            "Expected a guidance_interval of timesteps from 0 to 999, received "
+            f"{list(guidance_interval)}."
+        )
 
 
 def _identity(z: Tensor) -> Tensor:
