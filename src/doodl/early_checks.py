@@ -80,8 +80,12 @@ def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
                 _refuse_missing(waiting)
             name, equals, value = argument.partition("=")
             waiting, last = (None, name) if equals else (name, name)
+            if equals and name in ("--dry-run", "--dry_run"):
+                _refuse_value(name, value)
             if equals:
                 yield name, value
+        elif waiting in ("--dry-run", "--dry_run"):
+            _refuse_value(waiting, argument)
         elif waiting is not None:
             yield waiting, argument
             waiting = None
@@ -93,6 +97,12 @@ def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _refuse_missing(name: str) -> None:
     raise ValueError(f"Expected a value after {name}, received none; add it.")
+
+
+def _refuse_value(name: str, value: str) -> None:
+    raise ValueError(
+        f"Expected no value after {name}, received '{value}'; leave it out."
+    )
 
 
 def _refuse_stray(word: str, last: str | None) -> None:

@@ -99,8 +99,10 @@ def sentence(error: Exception) -> str:
     """
     if is_sentence(error):
         return str(error)
-    kept = _keep(error)
     cause = last_cause(error)
+    if is_sentence(cause):  # the parser wraps exceptions of constructors
+        return str(cause)
+    kept = _keep(error)
     remedy = _remedy(cause, error.__dict__.get("results_folder"))
     if remedy:
         return f"{remedy} The traceback is in '{kept}'."

@@ -34,9 +34,16 @@ def named(path: str | os.PathLike[str], what: str) -> Path:
             f"setting out, or write './{text}'."
         )
     try:
-        return Path(text).expanduser()
+        path = Path(text).expanduser()
     except RuntimeError as error:  # of a user who does not exist
-        raise ValueError(f"Could not find {what} at '{text}': {error}.") from error
+        reason = str(error).rstrip(".")
+        raise ValueError(f"Could not find {what} at '{text}': {reason}.") from error
+    if any(len(os.fsencode(part)) > 255 for part in path.parts):
+        raise ValueError(
+            f"Expected names of at most 255 bytes in the path of {what}, received "
+            f"'{text[:60]}...'; choose a shorter one."
+        )
+    return path
 
 
 def readable(path: str | os.PathLike[str], what: str, most: int = MOST_BYTES) -> Path:

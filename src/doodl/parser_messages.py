@@ -57,12 +57,12 @@ def unknown(key: str, known: Iterable[str]) -> str:
     shown = f"--{key}" if option or "." in key else f"'{key}'"
     return (
         f"Expected a setting that exists, received {shown}; "
-        f"{nearest(key, known) or '`doodl fit --help` lists them all'}."
+        f"{nearest(key, known) or '`doodl fit --help` lists them all.'}"
     )
 
 
 def nearest(key: str, known: Iterable[str]) -> str:
-    """Return "did you mean --X" with the most similar key, or an empty text."""
+    """Return "did you mean --X?" with the most similar key, or an empty text."""
     known = sorted(set(known))
     last = key.rpartition(".")[2]
     same = [name for name in known if name.rpartition(".")[2] == last]
@@ -70,7 +70,7 @@ def nearest(key: str, known: Iterable[str]) -> str:
     if not close:
         tails = {name.rpartition(".")[2]: name for name in known}
         close = [tails[t] for t in difflib.get_close_matches(last, tails, 1, 0.75)]
-    return f"did you mean --{close[0]}?"[:-1] if close else ""
+    return f"did you mean --{close[0]}?" if close else ""
 
 
 def keys_of(parser: argparse.ArgumentParser) -> set[str]:
@@ -106,16 +106,23 @@ def _class_path(key: str, rest: str) -> str | None:
             f"{reason.strip().rstrip('.')}; correct the name, or run the command in "
             "the folder of its file."
         )
+    if "Unable to load config" in rest:
+        given = re.search(r"config ['\"](.*?)['\"]", rest)
+        return (
+            f"Expected 'setting: value' pairs or a file of them for {key}, received "
+            f"'{given[1] if given else ''}'; `doodl fit --help` lists the settings."
+        )
     if abstract := re.search(r"class, but (\S+) is abstract", rest):
         return (
             f"Expected a class with all methods for {key}, received "
-            f"{abstract[1]}, which is abstract; define forward in it."
+            f"{abstract[1]}, which is abstract; define its abstract methods, or "
+            "give another class."
         )
     kind = re.search(r"(?:protocol|subclass of)\s+([\w.]+)", rest)
     if kind:
         path = re.search(r"Expected a path but (\S+) either", rest)
         value = path[1] if path else _given(rest)
-        name = kind[1].rpartition(".")[2]
+        name = kind[1].rpartition(".")[2] or "class"
         return f"Expected a {name} for {key}, received '{value}'; give another class."
     if "dot import path" in rest:
         return (

@@ -114,6 +114,7 @@ class RenderSettings:
         execution: Execution | None = None,
     ) -> None:
         _check(num_steps, guidance_scale, guidance_interval)
+        _check_sides(height=height, width=width)
         self.guide, self.judge, self.verdict = guide, judge, verdict
         self.method, self.adjoint = method or EDICT(mixing), adjoint
         self.edit, self.start, self.num_steps = edit, start, num_steps
@@ -218,6 +219,15 @@ def _check(
             "Expected a guidance_interval of timesteps from 0 to 999, received "
             f"{list(guidance_interval)}."
         )
+
+
+def _check_sides(**sides: int | None) -> None:
+    for name, side in sides.items():
+        if side is not None and side < 1:
+            raise ValueError(
+                f"Expected a {name} of at least 1 pixel, received {side}; leave it out "
+                "for the model's own."
+            )
 
 
 def _identity(z: Tensor) -> Tensor:

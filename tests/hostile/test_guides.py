@@ -73,7 +73,7 @@ CASES = {
         "    def prepare(self, generations):\n        return 1\n\n" + MEAN,
         "dictionary of tensors from prepare of the guide Own .* received a int",
     ),
-    "abstract": ("    pass\n", "abstract.Own, which is abstract; define forward"),
+    "abstract": ("    pass\n", "abstract.Own, which is abstract; define its"),
     "constructor": (
         "    def __init__(self):\n        raise RuntimeError('of its own')\n\n" + MEAN,
         "RuntimeError.*constructor.py, line 7.*of its own|of its own",

@@ -149,6 +149,19 @@ DATA = [
     ("--data.images ['~nobody9/a.png']", "a picture at '~nobody9"),
 ]
 VALUES = [
+    ("--model.height 0", "a height of at least 1 pixel, received 0"),
+    ("--model.width -8", "a width of at least 1 pixel, received -8"),
+    ("--model.edit.strength 2", "Start, which is abstract"),
+    ("--model x", "'setting: value' pairs or a file of them for --model, received 'x'"),
+    ("--data []", "'setting: value' pairs or a file of them for --data"),
+    ("--dry-run yes", "no value after --dry-run, received 'yes'"),
+    ("--dry-run=false", "no value after --dry-run, received 'false'"),
+    ("--trainer.callbacks [1]", "a class for --trainer.callbacks, received"),
+    ("--trainer.max_time abc", "DD:HH:MM:SS"),
+    ("--trainer.accelerator abc", "invalid accelerator name"),
+    (f"--results.folder {'x' * 300}", "names of at most 255 bytes in the path of"),
+    ("--results.folder /dev/null/x", "since '/dev/null' is a file"),
+    ("--results.folder ~nobody9/x", "Could not find the results folder"),
     ("--results.folder=", "path of the results folder, received an empty text"),
     ("--results.folder null", "results.folder"),
     ("--results.folder text.png", "'text.png' is a file"),
@@ -196,6 +209,7 @@ PREDICT = [
     ("--data.prompts pipe", "found a pipe"),
     ("--config twice.yaml", "stands in line 3 again"),
     ("--dry-run", "with `doodl fit`"),
+    ("--model.baseline doodl.baselines.OneStepp", "no attribute 'OneStepp'"),
 ]
 WHOLE = [
     (["fit", "--data.prompts", LONG], "list of prompts or a file"),
