@@ -113,9 +113,6 @@ def _optimizer(name: str) -> Callable[[Iterable], Optimizer]:
     if kind == "back":
         parts = [rules.Backtrack(2), tie, rules.Sphere(size), average]
         return partial(LatentOptimizer, rule=parts)
-    if kind == "adam":
-        rule = [tie, rules.Adam(), rules.Scale(), rules.Descend(), average]
-        return partial(LatentOptimizer, rule=[*rule, rules.Renormalize()], lr=size)
     whiten = [tie, rules.Whiten()]
     if kind == "whitesphere":
         rule = [*whiten, rules.Sphere(size), average]
