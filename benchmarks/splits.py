@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
+from draws import Row, text_rows, thing_rows
 from tasks import task
 
 from doodl.configuration import CONFIGS
@@ -23,20 +24,26 @@ POOLS = {"tuning": 2007, "table": 7}
 """Seeds from which rows are drawn."""
 SWEEP = 1007
 """The seed from which `sweep.py` draws its rows."""
-Row = dict[str, str]
 
 
 def part_of(row: Row) -> Part:
-    """Return the part that a row belongs to: a quarter is for tuning."""
-    digest = hashlib.blake2b(identity(row).encode(), digest_size=4).digest()
+    """Return the part that a row belongs to: a quarter is for tuning.
+
+    Rows of one picture are in one part, whatever their prompts are.
+    """
+    key = _picture(row) if row.get("image") else identity(row)
+    digest = hashlib.blake2b(key.encode(), digest_size=4).digest()
     return "tuning" if digest[0] % 4 == 0 else "table"
 
 
 def identity(row: Row) -> str:
     """Return what makes a row: its prompt, its class, the content of its picture."""
-    picture = Path(row["image"]).read_bytes() if row.get("image") else b""
-    digest = hashlib.blake2b(picture, digest_size=8).hexdigest()
-    return "\n".join((row["prompt"], row.get("class", ""), digest))
+    return "\n".join((row["prompt"], row.get("class", ""), _picture(row)))
+
+
+def _picture(row: Row) -> str:
+    content = Path(row["image"]).read_bytes() if row.get("image") else b""
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def rows(application: str, part: Part, count: int, folder: Path) -> list[Row]:
@@ -48,7 +55,7 @@ def rows(application: str, part: Part, count: int, folder: Path) -> list[Row]:
         count: number of rows.
         folder: for pictures.
     """
-    known = {identity(row) for row in drawn(application, SWEEP, 16, folder / "sweep")}
+    known = {identity(row) for row in swept(application, 16, folder / "sweep")}
     shown = demonstrated() if part == "table" else set()
     size = 4 * count
     while True:
@@ -71,8 +78,23 @@ def rows(application: str, part: Part, count: int, folder: Path) -> list[Row]:
 
 
 def drawn(application: str, seed: int, count: int, folder: Path) -> list[Row]:
-    """Return the rows that `tasks.task` draws."""
-    task(application, folder, count, "0", seed=seed)
+    """Return rows of an application: those of `draws`, or what `tasks.task` draws."""
+    if application == "clip_text":
+        return text_rows(count, seed)
+    if application == "personalization":
+        return thing_rows(count, seed, folder)
+    made = task(application, folder, count, "0", seed=seed)
+    if application == "aesthetic_edit":
+        return [{"prompt": "", "image": path} for path in made.data["images"]]
+    with (folder / "prompts.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def swept(application: str, count: int, folder: Path) -> list[Row]:
+    """Return the rows that `sweep.py` draws."""
+    made = task(application, folder, count, "0", seed=SWEEP)
+    if application == "aesthetic_edit":
+        return [{"prompt": "", "image": path} for path in made.data["images"]]
     with (folder / "prompts.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 

@@ -2,11 +2,12 @@
 
     python benchmarks/tables.py text [--prompts 48] [--seeds 4] [--updates 20] [--pilot]
 
-Tables: `text`, `vocabulary`, `personalization`, `aesthetics`, `ablations`. The same
-command goes on with what is finished. All methods have the same prompts, seeds and
-networks; best of N has as many samples as cost what the updates cost; calls are counted
-from what was made. `--pilot` runs prompts and seeds that no table uses, and prints how
-many prompts an interval of +- 6 points needs. Further options go to `doodl`.
+Tables and their methods are listed in `tables.yaml`. The same command goes on with what
+is finished. All methods have the same prompts, seeds and networks, and report the
+picture that the guide prefers on the full frame; best of N has as many samples as cost
+what the updates cost; calls are counted as they are made. `--pilot` runs prompts and
+seeds that no table uses, says how many prompts the intervals need and how long they
+take, and the table then has that many. Further options go to `doodl`.
 """
 
 from __future__ import annotations
@@ -14,117 +15,89 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from answers import evaluated, four_way, kept_scene, plan, references
-from splits import Part, Row, rows, seeds
+import pilot
+import yaml
+from answers import extra
+from draws import Row
+from figures import Figure, conclusion, figures_table, read_figures, sections
+from splits import Part, rows, seeds
 from tasks import Task
 
-from doodl.cli import main as doodl
+from doodl.evaluation.command import find_clip, read_categories, save, scored
+from doodl.evaluation.folders import Method, read_method
+from doodl.evaluation.summary import Evaluation
+from doodl.pretrained import SHAPES
 
-FEATURES = 128
-"""Of the judge CLIP: FID needs more pictures than that."""
+FILE = Path(__file__).with_name("tables.yaml")
+NAMES = ("text", "vocabulary", "personalization", "aesthetics", "editing", "ablations")
 DRAWS = 2000
 """First seed of the draws that measure how often a prompt succeeds by itself."""
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One way of making the pictures: a command of `doodl` and its options."""
-
-    stage: str
-    options: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Table:
-    """A table of the paper.
+    """One table of `tables.yaml`.
 
     Args:
+        title: of the table.
         application: packaged configuration.
-        paper: what the paper reports.
-        strength: of one-step guidance, the best of a sweep.
-        prompts: number of prompts, and of seeds of each.
+        methods: commands by name; the first method is ours.
+        prompts: number of prompts, unless a pilot or the user says another.
+        seeds: number of seeds of each.
+        decides: column on which the last sentence stands.
+        figures: comparisons beside the paper's.
+        verdict: class of the judge that names attributes; None for the results' own.
+        last: method whose last iterate is compared with its best one.
     """
 
+    title: str
     application: str
-    paper: str
-    strength: float
-    prompts: tuple[int, int]
+    methods: dict[str, list[str]]
+    prompts: int
+    seeds: int
+    decides: str
+    figures: tuple[Figure, ...]
+    verdict: str | None = None
+    last: str | None = None
+
+    @property
+    def ours(self) -> str:
+        """Name of the first method."""
+        return next(iter(self.methods))
 
 
-TABLES = {
-    "text": Table(
-        "clip_text",
-        "CLIP score +3.1 / +2.6% relative to one-step; success +11.3 points over the "
-        "original, +6 over one-step.",
-        10,
-        (48, 4),
-    ),
-    "vocabulary": Table(
-        "classifier",
-        "FID -3.2, -5.3, -0.4% relative to the original; one-step +6.1, +0.27, +13.7.",
-        3,
-        (36, 4),
-    ),
-    "personalization": Table(
-        "personalization",
-        "same or similar by majority 52.1%; one-step 25.0%, original 6.2%.",
-        10,
-        (16, 6),
-    ),
-    "aesthetics": Table(
-        "aesthetic", "8 prompts x 16 seeds, preferred by people.", 10, (8, 16)
-    ),
-    "ablations": Table("clip_text", "asserted without a table.", 10, (24, 2)),
-}
-OPTIMIZER = "--model.optimizer."
-ABLATIONS: dict[str, tuple[str, ...]] = {
-    "no_averaging": (f"{OPTIMIZER}average_pair", "false"),
-    "no_renormalizing": (f"{OPTIMIZER}renormalize", "false"),
-    "no_noise": (f"{OPTIMIZER}noise_scale", "0"),
-    "no_multicrop": ("--multicrop.num_cutouts", "0"),
-    "no_momentum": (f"{OPTIMIZER}momentum", "0"),
-    "T_10": ("--model.num_steps", "10"),
-    "T_50": ("--model.num_steps", "50"),
-    "p_0.80": ("--model.mixing", "0.80"),
-    "p_0.93": ("--model.mixing", "0.93"),
-    "p_0.99": ("--model.mixing", "0.99"),
-    "one_guide": (
-        *("--model.guide", "doodl.guides.CLIPText"),
-        *("--model.guide.model", "shapes/guide"),
-    ),
-}
+def load(name: str, updates: int | None = None, path: Path = FILE) -> Table:
+    """Return a table of a file, with its methods as commands.
 
-
-def arms(name: str, updates: int) -> dict[str, Arm]:
-    """Return the methods of a table by name."""
-    ours = ("--model.num_updates", str(updates))
-    if name == "ablations":
-        changed = {key: Arm("fit", (*ours, *more)) for key, more in ABLATIONS.items()}
-        return {"DOODL": Arm("fit", ours), **changed}
-    strength = str(TABLES[name].strength)
-    one = (*baseline("OneStep"), "--model.baseline.strength", strength)
-    best = (*baseline("BestOfN"), "--model.baseline.updates", str(updates))
-    return {
-        "DOODL": Arm("fit", ours),
-        "one_step": Arm("predict", one),
-        "best_of_N": Arm("predict", best),
-        "original": Arm("predict", single()),
+    Args:
+        name: of the table.
+        updates: number of updates; None for the table's own.
+        path: of the file.
+    """
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    found: dict[str, Any] = content["tables"][name]
+    values = {
+        "updates": updates or found.pop("updates"),
+        "strength": found.pop("strength"),
     }
-
-
-def baseline(name: str) -> tuple[str, str]:
-    """Return the option that chooses a baseline."""
-    return "--model.baseline", f"doodl.baselines.{name}"
-
-
-def single() -> tuple[str, ...]:
-    """Return the options of one DDIM sample, the baselines' own original."""
-    return *baseline("BestOfN"), "--model.baseline.samples", "1"
+    found.pop("updates", None)
+    more = shlex.split(found.pop("options", ""))
+    for network, options in found.pop("where_installed", {}).items():
+        if (SHAPES / network.removeprefix("shapes/")).is_dir():
+            more += shlex.split(options)
+    methods = {
+        method: [*shlex.split(content["methods"][method].format(**values)), *more]
+        for method in found.pop("methods")
+    }
+    figures = read_figures(found.pop("figures"))
+    return Table(methods=methods, figures=figures, **found)
 
 
 def write_rows(found: Sequence[Row], path: Path) -> Path:
@@ -137,30 +110,33 @@ def write_rows(found: Sequence[Row], path: Path) -> Path:
     return path
 
 
-def make_task(name: str, path: Path, numbers: str) -> Task:
+def make_task(application: str, listed: Sequence[Row], folder: Path, n: str) -> Task:
     """Return the generations of a table."""
-    data: dict[str, str | None] = {"prompts": str(path), "seeds": numbers}
-    if name == "vocabulary":
+    data: dict[str, Any] = {"seeds": n}
+    if application == "aesthetic_edit":
+        pictures = [row["image"] for row in listed]
+        return Task(application, data | {"prompts": None, "images": pictures})
+    data["prompts"] = str(write_rows(listed, folder / "prompts.csv"))
+    # The file names targets and pictures; those of the configuration go.
+    if "class" in listed[0]:
         data["target"] = None
-    if name == "personalization":
+    if "image" in listed[0]:
         data["images"] = None
-    return Task(TABLES[name].application, data)
+    return Task(application, data)
 
 
-def regimes(name: str, path: Path, folder: Path, draws: int, more: list[str]) -> Path:
+def regimes(made: Task, folder: Path, options: Sequence[str]) -> Path:
     """Write the regime of each prompt, by its share of right plain draws."""
-    numbers = f"{DRAWS}-{DRAWS + draws - 1}"
-    made = make_task(name, path, numbers)
     hits: dict[str, list[bool]] = defaultdict(list)
-    for row in made.run("predict", folder / "draws", [*single(), *more]):
+    single = ["--model.baseline", "doodl.baselines.BestOfN"]
+    single += ["--model.baseline.samples", "1"]
+    for row in made.run("predict", folder / "draws", [*single, *options]):
         hits[row["prompt"]].append(row["verdict_best"] == "True")
-    return write_rows(
-        [
-            {"prompt": prompt, "category": regime(sum(found) / len(found))}
-            for prompt, found in hits.items()
-        ],
-        folder / "regimes.csv",
-    )
+    found = [
+        {"prompt": prompt, "category": regime(sum(some) / len(some))}
+        for prompt, some in hits.items()
+    ]
+    return write_rows(found, folder / "regimes.csv")
 
 
 def regime(rate: float) -> str:
@@ -170,52 +146,71 @@ def regime(rate: float) -> str:
     return "hit rate 0.5 to 5%" if rate >= 0.005 else "hit rate below 0.5%"
 
 
+def evaluated(table: Table, folder: Path, names: Sequence[str]) -> Evaluation:
+    """Return the evaluation of a table's folders, also written there as files."""
+    path = folder / "regimes.csv"
+    categories = read_categories(str(path) if path.is_file() else None)
+    methods: list[Method] = [
+        read_method(folder / name, name, categories, "best") for name in names
+    ]
+    if table.last in names:
+        last = folder / str(table.last)
+        methods.append(read_method(last, "last_iterate", categories, "last"))
+    evaluation = scored(methods, find_clip(methods, None), table.verdict)
+    if len(methods) > 5:
+        evaluation.against = names[0]
+    save(evaluation, folder)
+    return evaluation
+
+
 def make(name: str, known: argparse.Namespace, more: list[str]) -> Path:
     """Make a table, or go on with it; return its file."""
-    table, part = TABLES[name], ("tuning" if known.pilot else "table")
-    prompts, count = known.prompts or table.prompts[0], known.seeds or table.prompts[1]
-    folder = known.folder / name / part
-    chosen: Part = "tuning" if known.pilot else "table"
-    listed = rows(table.application, chosen, prompts, folder / "data")
-    path = write_rows(listed, folder / "data" / "prompts.csv")
-    generations = make_task(name, path, seeds(chosen, count))
-    found = arms(name, known.updates)
-    if known.only:
-        found = {key: arm for key, arm in found.items() if key in known.only}
-    for key, arm in found.items():
-        generations.run(arm.stage, folder / key, [*arm.options, *more])
-    options = ["--results", *(str(folder / key) for key in found)]
+    table = load(name, known.updates)
+    part: Part = "tuning" if known.pilot else "table"
+    folder, plan = known.folder / name / part, known.folder / name / "pilot.json"
+    usual = pilot.PROMPTS if known.pilot else pilot.planned(plan) or table.prompts
+    prompts = known.prompts or usual
+    count = known.seeds or table.seeds
+    listed = rows(table.application, part, prompts, folder / "data")
+    generations = make_task(
+        table.application, listed, folder / "data", seeds(part, count)
+    )
+    names = [n for n in table.methods if not known.only or n in known.only]
+    for key in names:
+        stage, *options = table.methods[key]
+        generations.run(stage, folder / key, [*options, *more])
     if name == "text" and known.draws:
-        place = regimes(name, path, folder, known.draws, more)
-        options += ["--categories", str(place)]
-    if name == "vocabulary" and prompts * count > FEATURES:
-        real = references(listed, folder / "real", prompts * count)
-        options += ["--references", str(real), "--features", "shapes/judge"]
-    doodl(["test", *options, "--output", str(folder)])
-    if name == "ablations":  # the last iterate of all, beside the best of all
-        doodl(["test", *options, "--last", "--output", str(folder / "last")])
-    lines = [(folder / "evaluation.md").read_text(), f"The paper: {table.paper}"]
-    if name == "aesthetics" and not known.only:
-        lines += kept_scene(folder)
-    if name == "personalization":
-        lines += four_way(generations, [folder / key for key in found])
-    spent = [row["seconds"] for m in evaluated(folder).values() for row in m.values()]
-    hours = sum(map(float, filter(None, spent))) / 3600
-    lines += [f"Made in {hours:.2f} hours.", f"Settings: `{json.dumps(more)}`."]
+        drawn = f"{DRAWS}-{DRAWS + known.draws - 1}"
+        made = make_task(table.application, listed, folder / "data", drawn)
+        regimes(made, folder, more)
+    evaluation = evaluated(table, folder, names)
+    ours = table.ours if table.ours in names else names[0]
+    hours = sum(sum(m.values("seconds").values()) for m in evaluation.methods) / 3600
+    text = [
+        f"# {table.title}",
+        "\n".join(figures_table(evaluation, table.figures)),
+        *extra(name, evaluation, generations, listed, folder),
+        f"**{conclusion(evaluation, table.decides, ours)}**",
+        sections(folder / "evaluation.md"),
+        f"Made in {hours:.2f} hours; `{shlex.join(['tables.py', name, *more])}`, "
+        f"{prompts} prompts, {count} seeds.",
+    ]
     target = folder / "table.md"
-    target.write_text("\n\n".join(lines) + "\n")
+    target.write_text("\n\n".join(filter(None, text)) + "\n", encoding="utf-8")
     if known.pilot:
-        print(plan(folder, count))
+        found = pilot.plan(evaluation, table.decides, ours, count)
+        plan.write_text(json.dumps(found, indent=1))
+        print(pilot.sentence(found, hours / prompts))
     return target
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make one table and print where it is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=TABLES)
+    parser.add_argument("name", choices=NAMES)
     parser.add_argument("--prompts", type=int)
     parser.add_argument("--seeds", type=int)
-    parser.add_argument("--updates", type=int, default=20)
+    parser.add_argument("--updates", type=int)
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--pilot", action="store_true")
     parser.add_argument("--only", nargs="*", help="names of methods")

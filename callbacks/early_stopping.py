@@ -48,6 +48,11 @@ class EarlyStopping(GenerationCallback):
             raise ValueError(
                 f"Expected a min_delta of 0 or more, received {min_delta}."
             )
+        if min_delta and patience is None:
+            raise ValueError(
+                f"Expected a patience with the min_delta {min_delta}, received none, "
+                "so that min_delta means nothing; set early_stopping.patience."
+            )
         self.monitor = monitor
         self.target = target
         self.patience = patience

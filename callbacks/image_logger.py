@@ -1,4 +1,4 @@
-"""Writes scores and pictures for TensorBoard, one run for each generation."""
+"""Logs scores and pictures, one run for each generation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from lightning import Trainer
@@ -15,13 +14,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from doodl.callbacks.base import GenerationCallback
+from doodl.callbacks.runs import LoggerRuns, Runs, TensorBoardRuns
 from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
 from doodl.images import grid
 from doodl.trajectory import Rendering, Trajectory
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 
 class ImageLogger(GenerationCallback):
@@ -35,6 +32,9 @@ class ImageLogger(GenerationCallback):
     from left to right, the original, the current and the best picture. A further run
     `totals-RANK` has the mean scores of all generations that the process has ended; its
     step is their number.
+
+    The Trainer's loggers, if there are any, receive the same values and pictures, with
+    the name of the run before that of the value (see `LoggerRuns`).
 
     Args:
         folder: results folder; the log is written into its subfolder `tensorboard`.
@@ -58,29 +58,33 @@ class ImageLogger(GenerationCallback):
         self.every_n_updates = every_n_updates
         self.max_generations = max_generations
         self.logged = 0
-        self.folders: list[Path] = []
-        self.writers: list[SummaryWriter] = []
+        self.logs: list[Runs] = []
+        self.runs: list[str] = []
+        self.begun = False
         self.drawn: list[int | None] = []
-        self.totals: SummaryWriter | None = None
         self.scores: list[tuple[float, float]] = []
         self.clock = 0.0
         self.num_updates = 0
         self.fitting = False
+        self.totals, self.totalled = "totals-0", False
 
     @override
     def setup(self, trainer: Trainer, pl_module: GuidedGeneration, stage: str) -> None:
         self.trainer, self.fitting = trainer, stage == "fit"
         self.num_updates = pl_module.num_updates
+        rank, loggers = trainer.global_rank, trainer.loggers if self.fitting else []
+        self.logs = [TensorBoardRuns(self.folder)]
+        self.logs += [LoggerRuns(logger, rank) for logger in loggers]
+        self.totals, self.totalled = f"totals-{rank}", False
 
     @override
     def on_generations_start(self, batch: Sequence[Generation]) -> None:
         if not self.fitting:
             return
         room = max(self.max_generations - self.logged, 0)
-        self.folders = [self.folder / g.id for g in batch[:room]]
-        self.logged += len(self.folders)
-        self.writers = []
-        self.drawn = [None] * len(self.folders)
+        self.runs, self.begun = [g.id for g in batch[:room]], False
+        self.logged += len(self.runs)
+        self.drawn = [None] * len(self.runs)
         self.clock = time.monotonic()
 
     @override
@@ -88,18 +92,23 @@ class ImageLogger(GenerationCallback):
         self, trajectory: Trajectory, rendering: Rendering, terms: Mapping[str, Tensor]
     ) -> None:
         update = rendering.update
-        if not self.writers:
-            self.writers = [self._writer(f, update) for f in self.folders]
+        if not self.begun:
+            self.begun = True
+            self._begin(self.runs, update)
         columns = {"score/guide": rendering.guide.tolist()}
         if rendering.judge is not None:
             columns["score/judge"] = rendering.judge.tolist()
         if terms:
             columns |= self._measured(len(trajectory), terms)
-        for i, writer in enumerate(self.writers):
-            if trajectory.seen(i, rendering):
-                for name, values in columns.items():
-                    writer.add_scalar(name, values[i], update)
-            if update % self.every_n_updates == 0 or update == self.num_updates:
+        seen = [i for i in range(len(self.runs)) if trajectory.seen(i, rendering)]
+        values = {
+            self.runs[i]: {name: column[i] for name, column in columns.items()}
+            for i in seen
+        }
+        for log in self.logs:
+            log.scalars(values, update)
+        if update % self.every_n_updates == 0 or update == self.num_updates:
+            for i in range(len(self.runs)):
                 self._draw(trajectory, i)
 
     def _measured(
@@ -121,43 +130,48 @@ class ImageLogger(GenerationCallback):
 
     @override
     def on_generations_end(self, trajectory: Trajectory) -> None:
-        for i in range(len(self.writers)):
-            self._draw(trajectory, i)
-        self._close()
-        if self.fitting:
-            self._total(self.trainer.global_rank, trajectory)
+        if not self.fitting:
+            return
+        if self.begun:
+            for i in range(len(self.runs)):
+                self._draw(trajectory, i)
+        self._total(trajectory)
+        self._end()
 
-    def _total(self, rank: int, trajectory: Trajectory) -> None:
+    def _total(self, trajectory: Trajectory) -> None:
         """Log the mean scores of all generations so far that have a score."""
-        if self.totals is None:
-            self.totals = self._writer(self.folder / f"totals-{rank}", 0)
+        if not self.totalled:
+            self.totalled = True
+            self._begin([self.totals], 0)
         for first, best in zip(trajectory.first, trajectory.best, strict=True):
             if first is not None and best is not None:
                 self.scores.append((first.guide, best.guide))
         count = len(self.scores)
-        for k, name in enumerate(("first", "best")):
-            mean = sum(pair[k] for pair in self.scores) / max(count, 1)
-            self.totals.add_scalar(f"total/guide_{name}", mean, count)
+        means = {
+            f"total/guide_{name}": sum(pair[k] for pair in self.scores) / max(count, 1)
+            for k, name in enumerate(("first", "best"))
+        }
+        for log in self.logs:
+            log.scalars({self.totals: means}, count)
 
     @override
     def teardown(self, trainer: Trainer, pl_module: object, stage: str) -> None:
-        self._close()
-        if self.totals is not None:
-            self.totals.close()
-            self.totals = None
+        self._end()
+        if self.totalled:
+            self.totalled = False
+            for log in self.logs:
+                log.end([self.totals])
 
-    def _close(self) -> None:
-        for writer in self.writers:
-            writer.close()
-        self.writers = []
+    def _begin(self, runs: Sequence[str], update: int) -> None:
+        for log in self.logs:
+            log.begin(runs, update)
 
-    def _writer(self, folder: Path, update: int) -> SummaryWriter:
-        """Return a run's writer, which purges an earlier attempt from `update` on."""
-        from torch.utils.tensorboard import SummaryWriter
-
-        for old in folder.glob("events.*") if update == 0 else []:
-            old.unlink()
-        return SummaryWriter(str(folder), purge_step=update)
+    def _end(self) -> None:
+        """End the runs of the batch."""
+        if self.begun:
+            self.begun = False
+            for log in self.logs:
+                log.end(self.runs)
 
     def _draw(self, trajectory: Trajectory, index: int) -> None:
         """Log original, current and best picture, unless this update is logged."""
@@ -168,7 +182,8 @@ class ImageLogger(GenerationCallback):
         if self.drawn[index] != last.update:
             self.drawn[index] = last.update
             strip = grid(torch.stack((first.pixels, last.pixels, best.pixels)), 3)
-            self.writers[index].add_image("original_current_best", strip, last.update)
+            for log in self.logs:
+                log.image(self.runs[index], "original_current_best", strip, last.update)
 
 
 def peak_memory(device: torch.device) -> float:

@@ -13,6 +13,7 @@ from doodl.callbacks.base import GenerationCallback
 from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
 from doodl.jobs.data import PromptsAndSeeds
+from doodl.jobs.generations import Generations
 from doodl.trajectory import Rendering, Trajectory
 
 
@@ -29,23 +30,24 @@ class Progress(GenerationCallback, TQDMProgressBar):
     def __init__(self, refresh_rate: int = 1, process_position: int = 0) -> None:
         super().__init__(refresh_rate, process_position)
         self.fitting = False
-        self.positions: dict[Generation, int] = {}
+        self.generations: Generations | None = None
         self.scores: dict[str, str] = {}
 
     @override
     def setup(self, trainer: Trainer, pl_module: GuidedGeneration, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
         data: PromptsAndSeeds = trainer.datamodule  # type: ignore[attr-defined]
-        self.positions = {g: i for i, g in enumerate(data.generations, 1)}
+        self.generations = data.generations
         self.fitting, self.scores = stage == "fit", {}
 
     @override
     def on_generations_start(self, batch: Sequence[Generation]) -> None:
         self.scores = {}
         if self.fitting:
-            first, last = self.positions[batch[0]], self.positions[batch[-1]]
+            assert self.generations is not None, "setup runs before any batch"
+            first, last = (self.generations.position(batch[i]) + 1 for i in (0, -1))
             self.train_progress_bar.set_description(
-                f"generations {first}-{last} of {len(self.positions)}"
+                f"generations {first}-{last} of {len(self.generations)}"
             )
 
     @override

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from torch import Tensor
@@ -42,11 +43,18 @@ class Results(GenerationCallback):
     Args:
         folder: results folder; it is created if it does not exist.
         save_every_n_updates: number of updates between two saves of a batch's state.
+        report: whether the process that finishes the job writes the page of
+            `doodl report` into the folder.
     """
 
     changes_images = False
 
-    def __init__(self, folder: str = "results", save_every_n_updates: int = 5) -> None:
+    def __init__(
+        self,
+        folder: str = "results",
+        save_every_n_updates: int = 5,
+        report: bool = False,
+    ) -> None:
         if save_every_n_updates < 1:
             raise ValueError(
                 "Expected save_every_n_updates of at least 1, received "
@@ -54,6 +62,7 @@ class Results(GenerationCallback):
             )
         self.archive = Archive(folder)
         self.save_every_n_updates = save_every_n_updates
+        self.writes_page = report
         self.settings: dict[str, Any] = {}
         self.status = "finished"
         self.batch: list[Generation] = []
@@ -79,6 +88,7 @@ class Results(GenerationCallback):
         command = "predict" if trainer.predicting else "fit"
         self.settings = identity(module, trainer, command)
         self.archive.check(self.settings)
+        self.generations = []  # of an earlier job in this process
 
     @override
     def remaining(self, batch: Sequence[Generation]) -> list[Generation]:
@@ -98,8 +108,8 @@ class Results(GenerationCallback):
 
     def _open(self, trainer: Trainer, status: str) -> None:
         data: PromptsAndSeeds = trainer.datamodule  # type: ignore[attr-defined]
-        self.generations, self.status, self.unsaved = data.generations, status, None
         self.archive.open(self.settings)
+        self.generations, self.status, self.unsaved = data.generations, status, None
 
     # One batch of generations -------------------------------------------------------
 
@@ -117,10 +127,11 @@ class Results(GenerationCallback):
         if rendering.judge is not None:
             columns["judge"] = rendering.judge
         lists = {name: values.tolist() for name, values in columns.items()}
+        counts = dict(zip(("calls", "gradient_calls"), rendering.calls, strict=True))
         for i, lines in enumerate(self.metrics):
             if trajectory.seen(i, rendering):
                 values = {name: _number(values[i]) for name, values in lists.items()}
-                lines.append({"update": rendering.update, **values})
+                lines.append({"update": rendering.update, **values, **counts})
 
     @override
     def on_state(self, state: Mapping[str, Any]) -> None:
@@ -138,10 +149,11 @@ class Results(GenerationCallback):
     def on_generations_end(self, trajectory: Trajectory) -> None:
         self.unsaved = None
         seconds = (time.monotonic() - self.started) / len(trajectory)
+        digest = self.archive.digest()
         for i, generation in enumerate(trajectory.generations):
             lines = "".join(json.dumps(line) + "\n" for line in self.metrics[i])
             files = {
-                **picture_files(trajectory, i, self.archive.digest()),
+                **picture_files(trajectory, i, self.settings, digest),
                 "metrics.jsonl": lines.encode(),
                 TIMING: json.dumps({"seconds": seconds}).encode(),
             }
@@ -173,6 +185,19 @@ class Results(GenerationCallback):
         self, trainer: Trainer, pl_module: GuidedGeneration, stage: str
     ) -> None:
         self.archive.tables.write()
+        self.archive.close()
+        finished = 0 < len(self.rows()) == len(self.generations)
+        if self.writes_page and finished:
+            self._write_page()
+
+    def _write_page(self) -> None:
+        """Write the page of `doodl report`; the results stand also without it."""
+        from doodl.evaluation.command import report
+
+        try:
+            report([str(self.folder)])
+        except (ValueError, OSError) as error:
+            rank_zero_warn(f"The report could not be written: {error}")
 
     @override
     def on_exception(
@@ -182,6 +207,7 @@ class Results(GenerationCallback):
             self._save_state()
             if self.generations:  # the folder passed the check of its settings
                 self.archive.tables.write()
+        self.archive.close()
         if isinstance(exception, KeyboardInterrupt | SIGTERMException):
             Console().print("Stopped and saved: the same command goes on from here.")
 

@@ -7,6 +7,7 @@ import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import Timer
 
+from doodl import images
 from doodl.callbacks import Multicrop, Results
 from doodl.events import Events, GenerationCallback
 from doodl.guided_generation import GuidedGeneration
@@ -265,3 +266,91 @@ def test_other_data_is_refused_in_one_sentence(model, monkeypatch):
     module = GuidedGeneration("shapes", Symmetry())
     with pytest.raises(ValueError, match="Expected the data PromptsAndSeeds, received"):
         trainer.fit(module, DataLoader([1]))
+
+
+# What a callback, a guide or a judge does to its input
+
+
+class Vandal(GenerationCallback):
+    """Overwrites everything that it is shown."""
+
+    changes_images = False
+
+    def _overwrite(self, *shown):
+        for value in shown:
+            for tensor in tensors(value):
+                tensor.fill_(0.5)
+
+    def stops(self, trajectory, rendering):
+        self._overwrite(trajectory, rendering)
+        return {}
+
+    def on_rendered(self, trajectory, rendering, terms):
+        self._overwrite(trajectory, rendering, terms)
+
+    def on_state(self, state):
+        self._overwrite(state)
+
+    def on_generations_end(self, trajectory):
+        self._overwrite(trajectory)
+
+
+class Writer(Guide):
+    """Symmetry that overwrites its input from the second call on."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, pixels, targets):
+        losses = (pixels - pixels.flip(-1)).square().mean(dim=(1, 2, 3))
+        self.calls += 1
+        if self.calls > 9 and not torch.is_grad_enabled():
+            pixels.fill_(0.5)
+        return losses
+
+
+class Painter:
+    """A verdict that overwrites its input."""
+
+    def load(self, device):
+        pass
+
+    def verdicts(self, pixels, generations):
+        pixels.fill_(0.5)
+        return [None] * len(generations)
+
+
+def tensors(value):
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from tensors(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from tensors(part)
+    elif hasattr(value, "__dict__"):
+        yield from tensors(vars(value))
+
+
+def test_what_is_done_to_an_input_does_not_reach_the_archive(fit, tmp_path):
+    for name, guide, judge, callbacks, verdict in (
+        ("clean", Symmetry(), Symmetry(), [], None),
+        ("hostile", Writer(), Writer(), [Vandal()], Painter()),
+    ):
+        results = Results(str(tmp_path / name))
+        fit(
+            guide=guide,
+            judge=judge,
+            verdict=verdict,
+            callbacks=[*callbacks, results, *callbacks],
+        )
+    compared = list((tmp_path / "clean").glob("*/*"))
+    assert len(compared) >= 10
+    for path in compared:
+        other = tmp_path / "hostile" / path.relative_to(tmp_path / "clean")
+        if path.suffix == ".png":
+            assert images.load(path).equal(images.load(other)), path.name
+        elif path.name in ("latents.safetensors", "metrics.jsonl"):
+            assert path.read_bytes() == other.read_bytes(), path.name

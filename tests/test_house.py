@@ -217,7 +217,7 @@ def test_pretrained_loads_families_and_families_know_their_base_only(graph):
 
 def test_nothing_but_what_assembles_a_job_knows_the_callbacks(graph):
     for name, found in graph.items():
-        if name not in ("doodl.cli", "doodl.optimization") and not name.startswith(
+        if name not in ("doodl.command", "doodl.optimization") and not name.startswith(
             "doodl.callbacks"
         ):
             assert not any(n.startswith("doodl.callbacks") for n in found), name
@@ -234,7 +234,7 @@ def test_every_import_belongs_in_its_room(path):
     room = path.relative_to(SOURCE).as_posix()
     training = room.startswith("shapes/")
     if room not in (
-        "cli.py",
+        "command.py",
         "events.py",
         "guided_generation.py",
         "optimization.py",
@@ -262,7 +262,7 @@ def test_the_weights_fit_into_25_megabytes_and_tell_no_paths():
 
 def test_callbacks_and_cli_keep_nothing_on_the_module():
     allowed = {"settings", "num_updates"}
-    for path in (*CALLBACKS, SOURCE / "cli.py"):
+    for path in (*CALLBACKS, SOURCE / "command.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             owner = getattr(getattr(node, "value", None), "id", None)
             if isinstance(node, ast.Attribute) and owner in ("module", "pl_module"):

@@ -60,6 +60,14 @@ def test_without_projections_latent_sgd_is_torch_sgd(pair, gradients, lr, moment
     )
 
 
+def test_nesterov_is_that_of_torch(pair, gradients):
+    ours = descend(*start(pair, lr=0.3, nesterov=True, **PLAIN), gradients)
+    latents = nn.Parameter(pair.clone())
+    sgd = torch.optim.SGD([latents], lr=0.3, momentum=0.9, nesterov=True)
+    theirs = descend(latents, sgd, gradients)
+    assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
 def test_the_gradient_is_scaled_before_it_is_clipped(pair, gradients):
     moved = update(pair, gradients[0], lr=3.0, clip=0.5)
     expected = (3 * gradients[0]).clamp(-0.5, 0.5)

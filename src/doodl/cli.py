@@ -1,189 +1,56 @@
-"""The command `doodl`, assembled from the module, the data and the callbacks."""
+"""The command `doodl`: early checks, then the subcommand.
+
+Importing PyTorch and Lightning takes several seconds, so that whatever can be refused
+without them is refused first.
+"""
 
 from __future__ import annotations
 
-import logging
-import os
-import re
-import signal
 import sys
-import warnings
 from collections.abc import Sequence
-from typing import Any, NoReturn
 
-from lightning import Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities.exceptions import (
-    MisconfigurationException,
-    SIGTERMException,
-)
-from typing_extensions import override
-
-from doodl.callbacks import EarlyStopping, ImageLogger, Multicrop, Progress, Results
-from doodl.configuration import CONFIGS, default_configs, packaged
-from doodl.guided_generation import GuidedGeneration
-from doodl.jobs.data import PromptsAndSeeds
-from doodl.jobs.signals import requeue_as_stop
-from doodl.jobs.strategy import independent
-from doodl.precision import NetworkPrecision
-
-PREDICT = CONFIGS / "predict.yaml"
-
-
-class Parser(LightningArgumentParser):
-    """Argument parser that reports an error in one sentence, without the usage."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print the error message with option names and short class names, and exit."""
-        message = re.sub(r'Parser key "([^"]+)"', r"--\1", message)
-        fail(re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", message))
-
-
-class DoodlCLI(LightningCLI):
-    """Command line with two subcommands: `fit` optimises, `predict` only samples.
-
-    `doodl test` compares finished results, `doodl report` shows them, `doodl models`
-    prints the supported model families; none of these needs a Trainer, so that `main`
-    runs them by itself.
-    """
-
-    @staticmethod
-    @override
-    def subcommands() -> dict[str, set[str]]:
-        skipped = {"model", "train_dataloaders", "val_dataloaders", "datamodule"}
-        skipped |= {"dataloaders", "return_predictions", "ckpt_path", "weights_only"}
-        return {"fit": skipped, "predict": skipped}
-
-    @override
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_lightning_class_args(Multicrop, "multicrop")
-        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
-        parser.add_lightning_class_args(ImageLogger, "image_logger")
-        parser.add_lightning_class_args(Results, "results")
-        parser.add_lightning_class_args(Progress, "progress")
-        parser.add_argument(
-            "--dry-run",
-            action="store_true",
-            help="check the whole job, print its estimated cost and exit (fit only)",
-        )
-        parser.link_arguments("results.folder", "image_logger.folder")
-        # LightningCLI saves the whole configuration in the default root directory.
-        parser.link_arguments("results.folder", "trainer.default_root_dir")
-
-    @override
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        asked = self._get(self.config_init, "trainer", {})
-        names = ("accelerator", "devices", "num_nodes", "strategy")
-        given = {k: asked[k] for k in names if asked.get(k) is not None}
-        try:
-            ranks = independent(**given)
-        except TypeError as error:  # the number of devices is not a number
-            raise ValueError(str(error)) from error
-        if asked.get("enable_progress_bar") is False:
-            self._parser(self.subcommand).callback_keys.remove("progress")
-        if asked.get("precision") is not None:
-            plugins = asked.get("plugins") or []
-            plugins = plugins if isinstance(plugins, list) else [plugins]
-            precision = NetworkPrecision(asked["precision"])
-            ranks |= {"precision": None, "plugins": [*plugins, precision]}
-        return super().instantiate_trainer(**{**ranks, **kwargs})
-
-    @override
-    def _run_subcommand(self, subcommand: str) -> None:
-        if not self._get(self.config, "dry_run"):
-            super()._run_subcommand(subcommand)
-            end(self.trainer)
-            return
-        if subcommand != "fit":
-            raise ValueError(
-                f"Expected --dry-run with `doodl fit`, received it with `doodl "
-                f"{subcommand}`, which optimises nothing; leave it out."
-            )
-        from doodl.jobs.dry_run import dry_run, print_cost
-        from doodl.jobs.preflight import preflight
-
-        if not self.trainer.is_global_zero:  # one table for all processes
-            return
-        preflight(self.model, self.model.settings, self.trainer, self.datamodule)
-        print_cost(dry_run(self.model, self.datamodule, self.trainer))
+from doodl.early_checks import check_early
+from doodl.exits import exit_in_one_sentence
+from doodl.terminal import forgiving_output
+from doodl.version import __version__
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line; report user errors in one sentence without a traceback.
+    """Run the command line; report every error in one sentence with an exit code.
 
     Args:
         args: arguments that replace those of the command line.
-    """
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # class paths may name files in the current folder
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    try:
-        given = list(sys.argv[1:] if args is None else args)
-        if given == ["models"]:
-            from doodl.pretrained import models_table
-
-            print(models_table())
-            return
-        if given[:1] in (["test"], ["report"]):
-            from doodl.evaluation.command import run
-
-            run(given)
-            return
-        arguments = packaged(given)
-        configs = [str(path) for path in default_configs(arguments)]
-        below = {
-            "fit": {"default_config_files": configs},
-            "predict": {"default_config_files": [*configs, str(PREDICT)]},
-        }
-        with warnings.catch_warnings(), requeue_as_stop():
-            warnings.filterwarnings("ignore", module="lightning")
-            warnings.showwarning = _say
-            DoodlCLI(
-                GuidedGeneration,
-                PromptsAndSeeds,
-                args=arguments,
-                parser_class=Parser,
-                parser_kwargs=below,
-                save_config_kwargs={"overwrite": True},
-                auto_configure_optimizers=False,
-            )
-    except (ValueError, OSError, MisconfigurationException) as error:
-        if os.environ.get("DOODL_TRACEBACK"):
-            raise
-        fail(str(error))
-    except SIGTERMException:
-        raise SystemExit(128 + signal.SIGTERM) from None
-    except KeyboardInterrupt:
-        raise SystemExit(128 + signal.SIGINT) from None
-
-
-def end(trainer: Trainer) -> None:
-    """Print the report of several processes; fail if any generation has failed.
 
     Raises:
-        SystemExit: with status 2 if generations failed.
+        SystemExit: with an exit code of `doodl.exits`, unless the command succeeded.
     """
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, Results) and trainer.is_global_zero:
-            if trainer.world_size > 1:
-                callback.report()
-            rows = callback.rows()
-            failed = [row["reason"] for row in rows if row["status"] == "failed"]
-            if failed:
-                reasons = "; ".join(dict.fromkeys(failed))
-                fail(f"{len(failed)} of {len(rows)} generations failed: {reasons}.")
+    given = list(sys.argv[1:] if args is None else args)
+    with forgiving_output(), exit_in_one_sentence():
+        if given[:1] == ["--version"]:
+            print(f"doodl {__version__}")
+        elif given[:1] == ["models"]:
+            _print_models(given[1:])
+        elif given[:1] in (["test"], ["report"]):
+            from doodl.evaluation.command import run as evaluate
+
+            evaluate(given)
+        else:
+            check_early(given)
+            from doodl.command import run
+
+            run(given)
 
 
-def fail(message: str) -> NoReturn:
-    """Print a message as one line on stderr and exit with status 2."""
-    print(f"doodl: {' '.join(message.split())}", file=sys.stderr)
-    raise SystemExit(2)
+def _print_models(more: Sequence[str]) -> None:
+    """Print the supported model families."""
+    if more and not set(more) & {"--help", "-h"}:
+        raise ValueError(
+            f"Expected no argument after `doodl models`, received '{more[0]}'; "
+            "leave it out."
+        )
+    from doodl.pretrained import models_table
 
-
-def _say(message: Warning | str, *args: Any, **kwargs: Any) -> None:
-    """Print a warning on stderr, without the file and line that raised it."""
-    print(f"doodl: {message}", file=sys.stderr)
+    print(models_table())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,13 @@ from typing import Any
 
 import yaml
 
+from doodl.files import read
+
+MOST_BYTES = 2**20
+"""Largest size of a configuration in bytes."""
+MOST_ALIASES = 8
+"""Largest number of aliases in a configuration; nested aliases multiply."""
+
 CONFIGS = Path(__file__).parent / "configs"
 """Folder of the packaged configurations: in the package, or in a checkout."""
 if not CONFIGS.is_dir():
@@ -28,6 +35,9 @@ def packaged(arguments: Sequence[str]) -> list[str]:
     for i, argument in enumerate(arguments):
         head, equals, name = argument.rpartition("=")
         named = head in CONFIG if equals else i > 0 and arguments[i - 1] in CONFIG
+        if named and name.startswith("~"):
+            name = str(Path(name).expanduser())
+            argument = f"{head}{equals}{name}"
         path, small = CONFIGS / f"{name}.yaml", CONFIGS / f"{name}_shapes.yaml"
         if named and not Path(name).is_file() and path.is_file():
             expanded.append(f"{head}{equals}{path}")
@@ -71,8 +81,9 @@ def model_of(arguments: Sequence[str]) -> str:
 
 def _model_in(path: Path) -> str | None:
     """Return the model that a configuration names, or None."""
-    if not path.is_file():
-        return None  # the parser reports it, with the folders that it searched
+    path = path.expanduser()
+    if not path.exists() or path.is_dir():
+        return None  # a packaged configuration, or `check_early` refuses it
     model = _read(path).get("model")
     return model.get("pretrained") if isinstance(model, dict) else None
 
@@ -81,15 +92,40 @@ def _read(path: Path) -> dict[str, Any]:
     """Return the content of a configuration; unlike the parser's, errors name the file.
 
     Raises:
-        ValueError: the file cannot be read, or is not a mapping.
+        ValueError: the file cannot be read, is not a mapping, repeats a key, or has
+            more than `MOST_ALIASES` aliases.
     """
+    content = read(path, "a config", MOST_BYTES)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"Could not read the config '{path}': {error}") from error
-    if not isinstance(content, dict):
+        text = content.decode("utf-8")
+        aliases = sum(isinstance(t, yaml.AliasToken) for t in yaml.scan(text))
+        if aliases > MOST_ALIASES:
+            raise ValueError(f"it has {aliases} aliases; write the values out")
+        values = yaml.load(text, _Strict)  # a SafeLoader
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ValueError(f"Could not read the config '{path}': {error}.") from error
+    if not isinstance(values, dict):
         raise ValueError(
             f"Expected settings as 'key: value' in the config '{path}', found "
-            f"{type(content).__name__}."
+            f"{type(values).__name__}."
         )
-    return content
+    return values
+
+
+class _Strict(yaml.SafeLoader):
+    """Reads plain values only, and refuses duplicate keys."""
+
+
+def _mapping(loader: _Strict, node: yaml.MappingNode) -> dict[Any, Any]:
+    lines: dict[str, int] = {}
+    for key, _ in node.value:
+        line = key.start_mark.line + 1
+        if isinstance(key.value, str) and lines.setdefault(key.value, line) != line:
+            raise ValueError(
+                f"the key '{key.value}' of line {lines[key.value]} stands in line "
+                f"{line} again; remove one"
+            )
+    return loader.construct_mapping(node, deep=True)
+
+
+_Strict.add_constructor("tag:yaml.org,2002:map", _mapping)

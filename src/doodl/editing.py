@@ -16,6 +16,7 @@ from doodl.batch import Batch
 from doodl.generation import Generation
 from doodl.render_settings import Start
 from doodl.rendering import Renderer
+from doodl.terminal import counted
 
 ROUGH = 0.05
 """Mean error of the reconstructed latents, in their standard deviations, from which on
@@ -80,7 +81,8 @@ class Edit(Start):
                     "Expected a picture to edit, received none for the prompt "
                     f"'{generation.prompt}'; set data.images."
                 )
-        for path in dict.fromkeys(g.image for g in generations):
+        paths = list(dict.fromkeys(g.image for g in generations))
+        for path in counted(paths, "pictures"):
             images.load(str(path))
 
     @override

@@ -16,8 +16,9 @@ The module calls these methods in this order:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -30,6 +31,9 @@ from doodl.trajectory import Rendering, Trajectory
 
 PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
 """Types that a saved state may contain, in addition to tensors and containers."""
+
+
+ValueT = TypeVar("ValueT")
 
 
 class GenerationCallback(Described, Callback):
@@ -103,6 +107,9 @@ class GenerationCallback(Described, Callback):
 class Events:
     """Calls the event methods of a trainer's generation callbacks.
 
+    Callbacks that are not part of this package receive copies, so that only the values
+    that they return can change results.
+
     Args:
         callbacks: all callbacks of the trainer. Other user callbacks receive no events,
             but their state is part of `states`.
@@ -143,13 +150,15 @@ class Events:
     def filter(self, rendering: Rendering) -> Rendering:
         """Return the rendering after all filters."""
         for callback in self.followers:
-            rendering = callback.filter(rendering)
+            found = callback.filter(_for(callback, rendering))
+            rendering = _for(callback, found)
         return rendering
 
     def stop(self, trajectory: Trajectory, rendering: Rendering) -> None:
         """End the generations for which a callback gives a reason to stop."""
         for callback in self.followers:
-            for index, reason in callback.stops(trajectory, rendering).items():
+            seen = _for(callback, trajectory), _for(callback, rendering)
+            for index, reason in callback.stops(*seen).items():
                 trajectory.stop(index, reason)
 
     def rendered(
@@ -157,17 +166,18 @@ class Events:
     ) -> None:
         """Report the pictures and scores of one update."""
         for callback in self.followers:
-            callback.on_rendered(trajectory, rendering, terms)
+            seen = _for(callback, trajectory), _for(callback, rendering)
+            callback.on_rendered(*seen, _for(callback, terms))
 
     def state(self, state: Mapping[str, Any]) -> None:
         """Report the state from which the batch can be resumed."""
         for callback in self.followers:
-            callback.on_state(state)
+            callback.on_state(_for(callback, state))
 
     def end(self, trajectory: Trajectory) -> None:
         """Report the end of a batch."""
         for callback in self.followers:
-            callback.on_generations_end(trajectory)
+            callback.on_generations_end(_for(callback, trajectory))
 
     def states(self) -> dict[str, Any]:
         """Return the non-empty states of the callbacks by their `state_key`.
@@ -192,6 +202,12 @@ class Events:
         for callback in self.own:
             if callback.state_key in states:
                 callback.load_state_dict(states[callback.state_key])
+
+
+def _for(callback: GenerationCallback, value: ValueT) -> ValueT:
+    """Return a value for a callback to read: a copy unless the callback is packaged."""
+    packaged = type(callback).__module__.partition(".")[0] == "doodl"
+    return value if packaged else copy.deepcopy(value)
 
 
 def _is_lightnings(callback: Callback) -> bool:

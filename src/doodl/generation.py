@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,19 @@ class Generation:
 
         Example: `a-green-heart-above-a-red-ring-s0-1b2c3d4e`.
         """
-        content = json.dumps(astuple(self)).encode()
+        values = [getattr(self, field.name) for field in fields(self)]
+        content = json.dumps(values).encode()
         digest = hashlib.blake2b(content, digest_size=4).hexdigest()
-        return f"{_slug(self.name or self.prompt)}-s{self.seed}-{digest}"
+        return f"{slug(self.name or self.prompt)}-s{self.seed}-{digest}"
 
 
-def _slug(text: str, length: int = 48) -> str:
-    """Return the text in lower-case letters and digits, joined by hyphens."""
+def slug(text: str, length: int = 48) -> str:
+    """Return a text as lower-case words of letters and digits, joined by hyphens.
+
+    Args:
+        text: any text.
+        length: largest number of characters.
+    """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     words = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
     return words[:length].rstrip("-") or "prompt"

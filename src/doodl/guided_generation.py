@@ -17,12 +17,11 @@ from doodl.events import Events
 from doodl.generation import Generation
 from doodl.guides.base import Guide
 from doodl.guides.views import FullFrame, Views
-from doodl.jobs.dealing import Work, count_alone
-from doodl.jobs.preflight import preflight
+from doodl.jobs.preflight import begin
 from doodl.optimizer import LatentOptimizer, LatentSGD, check_optimizer
 from doodl.precision import placement_of
 from doodl.pretrained import CheckpointSource, Pipeline, check_source
-from doodl.render_settings import RenderSettings
+from doodl.render_settings import RenderSettings, Start
 from doodl.rendering import Batch, Renderer
 from doodl.sampling.adjoints import begin_update
 from doodl.trajectory import Rendering, Selector, Trajectory
@@ -35,8 +34,8 @@ class GuidedGeneration(LightningModule):
     One epoch is one batch of generations, and one training step is one update: the pair
     is denoised through the whole EDICT chain and decoded, and the guide scores both
     images. The loss is the guide's loss, averaged over a pair's two images and summed
-    over the generations. The only parameter is `latents`, (2, B, C, h, w): the networks
-    are frozen, and are no submodules.
+    over the generations. The networks are frozen and are no submodules: the only
+    parameter is `latents`, (2, B, C, h, w).
 
     Args:
         pretrained: diffusers model: a hub id, a local folder, a `.safetensors` file,
@@ -52,8 +51,7 @@ class GuidedGeneration(LightningModule):
         ValueError: a value is out of range, or two values exclude each other.
 
     References:
-        Wallace et al., End-to-End Diffusion Latent Optimization Improves Classifier
-        Guidance, ICCV 2023, arXiv 2303.13703.
+        Wallace et al., ICCV 2023, arXiv 2303.13703.
     """
 
     def __init__(
@@ -95,15 +93,13 @@ class GuidedGeneration(LightningModule):
     def setup(self, stage: str) -> None:
         """Check the job, plan the work of this process and load the networks."""
         trainer, data = self.trainer, self.trainer.datamodule  # type: ignore[attr-defined]
-        preflight(self, self.settings, trainer, data)
+        self.work = begin(self, trainer, data)
         self.events = Events(trainer.callbacks)  # type: ignore[attr-defined]
         self._views: Views = self.events.views() if stage == "fit" else FullFrame()
-        count = getattr(trainer.strategy, "count", count_alone)()
-        self.work = Work(data.batches(), count, self.events.remaining)
-        trainer.fit_loop.max_epochs = int(self.work.current is not None)
-        if self.work.current is not None:
+        trainer.fit_loop.max_epochs = int(self.work.left)
+        if self.work.left:
             self._load()
-            self.settings.check(data.generations)  # again: networks add limits
+            self.settings.check(data.generations.one_per_row())  # networks add limits
 
     def _load(self) -> None:
         """Load the networks, unless this device and precision are loaded already."""
@@ -129,8 +125,7 @@ class GuidedGeneration(LightningModule):
         self._pending: tuple[Rendering, dict[str, Tensor]] | None = None
         self.trajectory = Trajectory(generations, selector)
         self.batch: Batch = self.renderer.prepare(generations)
-        self.latents.data = self.renderer.initial(self.batch)
-        self.latents.grad = None
+        self.latents.data, self.latents.grad = self.renderer.initial(self.batch), None
         self.events.start(generations)
 
     def on_train_epoch_start(self) -> None:
@@ -142,43 +137,56 @@ class GuidedGeneration(LightningModule):
 
     def state(self) -> dict[str, Any]:
         """Return the state from which `restore` resumes after the last update."""
-        momenta = self._optimizer().state_dict()["state"]  # copied below: it changes
         return {
             "update": self._update,
             "latents": self.latents.detach().clone(),
-            "optimizer": {key: dict(values) for key, values in momenta.items()},
+            "optimizer": self._optimizer().saved(),
             "trajectory": self.trajectory.state_dict(),
             "callbacks": self.events.states(),
+            "calls": self.renderer.denoiser.calls,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Resume the same batch, bit for bit, from a value of `state`."""
         self._update = state["update"]
         self.latents.data = state["latents"].to(self.device)
-        optimizer, momenta = self._optimizer(), state["optimizer"]
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": momenta})
+        self._optimizer().resume(state["optimizer"])
         self.trajectory.load_state_dict(state["trajectory"])
         self.events.restore(state["callbacks"])
+        self.renderer.denoiser.calls = state["calls"]
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:
         """Return -1, which ends the epoch, once every generation has ended."""
         return None if self.trajectory.active().any() else -1
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor | None:
-        """Return the batch's summed loss at update `batch`; None if out of memory."""
+        """Return the batch's summed loss at update `batch`; None if there is none."""
+        if batch == 0 and self.settings.start is not None:
+            self._select(self.settings.start)
+            return None
         loss = None
         begin_update(self.renderer.sampler.adjoint, batch)
         with self._memory():
             final = self.renderer.sample(self.latents, self.batch)
             losses = self.renderer.losses(final, self.batch, batch, self._views)
-            rendering = self.renderer.score(
-                final, losses.pixels[0], self.batch, update=batch, latents=self.latents
+            pixels, z = losses.pixels[0], self.latents
+            found = self.renderer.score(
+                final, pixels, self.batch, update=batch, latents=z
             )
-            rendering = self._record(rendering)
+            rendering = self.trajectory.record(self.events.filter(found))
             self.events.stop(self.trajectory, rendering)
             self._pending = rendering, losses.terms | {"pair_gap": rendering.gap}
             loss = losses.total.sum()
         return loss  # noqa: RET504 - None if memory ran out
+
+    def _select(self, start: Start) -> None:
+        """Render the seeds' own noise, and replace it by the noise of a start."""
+        with self._memory():
+            found = self.renderer.render(self.latents, self.batch, update=0)
+            self._pending = self.trajectory.record(self.events.filter(found)), {}
+            self.events.stop(self.trajectory, self._pending[0])
+            self.latents.data = start.initial(self.renderer, self.batch)
+            self._optimizer().start(self.batch.seeds)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute the gradient; if memory runs out, mark the generations as failed."""
@@ -194,8 +202,8 @@ class GuidedGeneration(LightningModule):
         if self._pending is not None:
             rendering, terms = self._pending
             optimizer.losses = -rendering.guide
-            latents = self.latents.detach()
-            terms |= pairs.properties(latents) | self._drift(latents)
+            z = self.latents.detach()
+            terms |= pairs.properties(z) | self._drift(z)
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
         """Report the update to the callbacks; after the last, render the result."""
@@ -207,8 +215,8 @@ class GuidedGeneration(LightningModule):
             self.events.state(self.state())
         else:
             with self._memory():
-                final = self.renderer.render(self.latents, self.batch, update=batch + 1)
-                self._pending = self._record(final), {}
+                end = self.renderer.render(self.latents, self.batch, update=batch + 1)
+                self._pending = self.trajectory.record(self.events.filter(end)), {}
             self._announce()
 
     def on_train_epoch_end(self) -> None:
@@ -217,8 +225,7 @@ class GuidedGeneration(LightningModule):
             return
         self.events.end(self.trajectory)
         self.work.advance()
-        more = self.work.current is not None
-        self.trainer.fit_loop.max_epochs = self.current_epoch + 1 + more
+        self.trainer.fit_loop.max_epochs = self.current_epoch + 1 + self.work.left
 
     def predict_step(self, batch: list[Generation], batch_idx: int) -> Trajectory:
         """Sample a batch of generations with the baseline, without optimising."""
@@ -226,16 +233,9 @@ class GuidedGeneration(LightningModule):
         start, count = self.latents.detach(), self.num_updates
         with self._memory():
             for rendering in self.baseline(self.renderer, self.batch, start, count):
-                self._record(rendering)
+                self.trajectory.record(self.events.filter(rendering))
         self.events.end(self.trajectory)
         return self.trajectory
-
-    def _record(self, rendering: Rendering) -> Rendering:
-        """Apply all filters to a rendering, record it and return it."""
-        self.trajectory.fail_non_finite(rendering.guide, "the image's score")
-        rendering = self.events.filter(rendering)
-        self.trajectory.record(rendering)
-        return rendering
 
     def _announce(self) -> None:
         """Report the last rendering to the callbacks, once."""

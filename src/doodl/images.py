@@ -17,10 +17,12 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from doodl.files import write
+from doodl.files import named, readable, write
 
 PICTURES = Path(__file__).parent / "shapes" / "pictures"
 """Folder of the packaged pictures; the path `shapes/NAME.png` refers to one of them."""
+MOST_BYTES = 2**28
+"""Size of the largest picture file that is read, 256 MiB."""
 
 
 def to_pixels(images: Tensor) -> Tensor:
@@ -46,7 +48,7 @@ def located(path: str | os.PathLike[str]) -> Path:
     Args:
         path: path of a file, or `shapes/NAME.png` for a packaged picture.
     """
-    path = Path(path)
+    path = named(path, "a picture")
     packaged = PICTURES / path.name
     if path.parent == Path("shapes") and not path.exists() and packaged.is_file():
         return packaged
@@ -66,9 +68,7 @@ def load(path: str | os.PathLike[str]) -> Tensor:
     Raises:
         ValueError: the file is missing, unreadable or not a picture.
     """
-    path = located(path)
-    if not path.exists():
-        raise ValueError(f"There is no picture at '{path}'; give the path of a file.")
+    path = readable(located(path), "a picture", MOST_BYTES)
     try:
         with Image.open(path) as file:
             picture = ImageOps.exif_transpose(file)
@@ -81,7 +81,7 @@ def load(path: str | os.PathLike[str]) -> Tensor:
         raise ValueError(
             f"Expected a picture, found another file at '{path}'; give a PNG or JPEG."
         ) from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow raises many kinds for broken files
         raise ValueError(f"Could not read the picture '{path}': {error}.") from error
 
 

@@ -33,13 +33,15 @@ class LatentSGD(LatentOptimizer):
     Args:
         params: the latent pair.
         lr: the paper's lambda; it multiplies the gradient before the clip.
-        momentum: decay of the momentum buffer m, without dampening or Nesterov.
+        momentum: decay of the momentum buffer m, without dampening.
         clip: largest magnitude of an element of g; None for no clip.
         noise_scale: standard deviation of the noise.
         tie_gradients: replace the gradients of both latents with their mean.
         average_pair: replace both latents with their mean. It must be false when
             editing, where the pair starts as two different latents.
         renormalize: rescale each latent to the norm that it had initially.
+        nesterov: in step 5, use g + `momentum` * m in place of m, as
+            `torch.optim.SGD` does; the released code does not.
 
     References:
         Wallace et al., arXiv 2303.13703, Algorithm 1, in the released code's order.
@@ -56,6 +58,7 @@ class LatentSGD(LatentOptimizer):
         tie_gradients: bool = True,
         average_pair: bool = True,
         renormalize: bool = True,
+        nesterov: bool = False,
     ) -> None:
         settings: dict[str, Any] = {
             "momentum": momentum,
@@ -64,6 +67,7 @@ class LatentSGD(LatentOptimizer):
             "tie_gradients": tie_gradients,
             "average_pair": average_pair,
             "renormalize": renormalize,
+            "nesterov": nesterov,
         }
         super().__init__(params, paper_rule(**settings), lr)
         self.defaults |= settings
@@ -74,7 +78,7 @@ class LatentSGD(LatentOptimizer):
     @override
     def rule(self, group: dict[str, Any]) -> list[Transform]:
         names = ("momentum", "clip", "noise_scale")
-        switches = ("tie_gradients", "average_pair", "renormalize")
+        switches = ("tie_gradients", "average_pair", "renormalize", "nesterov")
         # Schedulers and `load_state_dict` change the settings of a group.
         return paper_rule(**{name: group[name] for name in (*names, *switches)})
 

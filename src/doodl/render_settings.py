@@ -24,6 +24,7 @@ from doodl.sampling.adjoints import (
 from doodl.sampling.chain import Method
 from doodl.sampling.denoiser import GuidedDenoiser
 from doodl.sampling.edict import EDICT
+from doodl.terminal import counted
 
 
 class Start(ABC):
@@ -71,7 +72,8 @@ class RenderSettings:
             reversible adjoint if the method is reversible and the networks compute in
             32 bits or more, and otherwise the checkpoint adjoint.
         edit: provides the initial latents from pictures instead of noise.
-        start: selects the initial noise, by default the seed's own; not with an edit.
+        start: selects other noise than the seed's own in place of the first update;
+            without effect on baselines, and not with an edit.
         num_steps: number of denoising steps T, from 1 to 1000.
         guidance_scale: classifier-free guidance w; 1 turns it off.
         guidance_interval: first and last timestep with classifier-free guidance, each
@@ -114,6 +116,16 @@ class RenderSettings:
         if not 1 <= num_steps <= 1000:
             raise ValueError(
                 f"Expected num_steps between 1 and 1000, received {num_steps}."
+            )
+        if not 0 <= guidance_scale <= 100:
+            raise ValueError(
+                f"Expected a guidance_scale between 0 and 100, received "
+                f"{guidance_scale}; 1 is none, and 7.5 is usual."
+            )
+        if guidance_interval and not all(0 <= t <= 999 for t in guidance_interval):
+            raise ValueError(
+                "Expected a guidance_interval of timesteps from 0 to 999, received "
+                f"{list(guidance_interval)}."
             )
         self.guide, self.judge, self.verdict = guide, judge, verdict
         self.method, self.adjoint = method or EDICT(mixing), adjoint
@@ -166,7 +178,8 @@ class RenderSettings:
             if part is not None:
                 part.check(generations)
         if self.verdict is not None:  # a verdict may read the reference pictures
-            for path in dict.fromkeys(g.image for g in generations if g.image):
+            paths = list(dict.fromkeys(g.image for g in generations if g.image))
+            for path in counted(paths, "pictures"):
                 images.load(path)
 
     def refuse_few_steps(self, model: TextToImage) -> None:

@@ -102,13 +102,13 @@ class Renderer:
 
     def precision(self) -> AbstractContextManager[Any]:
         """Return the context in which networks are called."""
-        if self.autocast is None:
-            return nullcontext()
-        return torch.autocast(self.device.type, self.autocast)
+        dtype = self.autocast
+        return torch.autocast(self.device.type, dtype) if dtype else nullcontext()
 
     @in_network_precision
     def prepare(self, generations: Sequence[Generation]) -> Batch:
-        """Encode the prompts of a batch and the targets of guide and judge."""
+        """Encode the prompts and targets of a batch, and count its calls from 0."""
+        self.denoiser.calls = (0, 0)
         with self.settings.execution.reading(self.model):
             conditioning = self.model.conditioning(
                 [g.prompt for g in generations],
@@ -123,12 +123,12 @@ class Renderer:
         return Batch(list(generations), conditioning, targets)
 
     def initial(self, batch: Batch) -> Tensor:
-        """Return initial latents (k, B, C, h, w): k copies of noise, or a start's."""
-        settings = self.settings
-        if start := settings.edit or settings.start:
-            return start.initial(self, batch).to(self.device)
-        draw = pairs.draw(batch.seeds, self.shape, settings.latents_dtype)
-        return torch.stack((draw,) * settings.method.num_latents).to(self.device)
+        """Return initial latents (k, B, C, h, w): k copies of noise, or an edit's."""
+        settings, device = self.settings, self.device
+        if settings.edit is not None:
+            return settings.edit.initial(self, batch).to(device)
+        draw = pairs.draw(batch.seeds, self.shape, settings.latents_dtype).to(device)
+        return torch.stack((draw,) * settings.method.num_latents)
 
     def noised(self, batch: Batch, noise: Tensor) -> Tensor:
         """Return the noise (B, C, h, w), or the pictures to edit plus this noise."""
@@ -204,10 +204,9 @@ class Renderer:
             update: number of updates that the initial latents have had.
             latents: the initial latents; None if no latents reproduce the images.
         """
-        # The scorers get a copy, because a guide may modify its input in place.
-        pixels, final, seen = pixels.detach(), final.detach(), pixels.detach().clone()
-        found = full_frame_scores(self.settings.watchers, batch.targets, seen)
-        settings, verdict = self.settings, self.settings.verdict
+        pixels, final = pixels.detach(), final.detach()
+        settings, verdict, copy = self.settings, self.settings.verdict, pixels.clone()
+        found = full_frame_scores(settings.watchers, batch.targets, pixels)
         gap = pairs.gap(final[[0, -1]]) / final[0].flatten(1).std(dim=1)
         if not self._gap_warned:
             self._gap_warned = warn_of_gap(gap, settings.mixing, settings.num_steps)
@@ -218,7 +217,8 @@ class Renderer:
             gap=gap,
             guide=found["guide"],
             judge=found.get("judge"),
-            verdicts=verdict.verdicts(seen, batch.generations) if verdict else [],
+            verdicts=verdict.verdicts(copy, batch.generations) if verdict else [],
+            calls=self.denoiser.calls,
         )
 
     @torch.no_grad()

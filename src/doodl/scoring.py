@@ -143,7 +143,10 @@ def full_frame_scores(
         pixels: (B, 3, H, W) in [0, 1].
     """
     whole = FullFrame()
+    # Each guide gets a copy, because it may modify its input in place.
     return {
-        name: guide.score(whole(pixels, guide.input_size, [])[:, 0], targets[name])
+        name: guide.score(
+            whole(pixels.clone(), guide.input_size, [])[:, 0], targets[name]
+        )
         for name, guide in watchers.items()
     }

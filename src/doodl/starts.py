@@ -23,7 +23,8 @@ class BestOf(Start):
     full image once, without crops. The draws belong to the seed of the generation, as
     those of `doodl.baselines.BestOfN` do, and draw 0 is the seed's usual noise: with
     one draw nothing changes. Selection leaves the latents white noise, whereas updates
-    colour them. The picture before the first update is that of the selected draw.
+    colour them. It takes the place of the first update, so that the first picture is
+    that of the seed's usual noise.
 
     Costs `num_draws` times `num_steps` network calls, about a quarter of an update with
     exact gradient for 8 draws of 10 steps beside EDICT with 50.

@@ -38,6 +38,7 @@ class Rendering:
         judge: (B,) score of the full image by the held-out judge; None without a judge.
         verdicts: whether each image shows what its prompt asks for; None where that
             cannot be decided. The list is empty without a verdict network.
+        calls: network calls of the batch so far, without and with gradient.
     """
 
     update: int
@@ -47,6 +48,7 @@ class Rendering:
     guide: Tensor
     judge: Tensor | None = None
     verdicts: list[bool | None] = field(default_factory=list)
+    calls: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Snapshot:
         guide: score by the guide; higher is better.
         judge: score by the judge; None without a judge.
         verdict: whether the image shows what its prompt asks for; None if unknown.
+        calls: network calls until the image, without and with gradient.
     """
 
     update: int
@@ -69,6 +72,7 @@ class Snapshot:
     guide: float
     judge: float | None
     verdict: bool | None
+    calls: tuple[int, int] = (0, 0)
 
     @property
     def image(self) -> Image.Image:
@@ -105,8 +109,12 @@ class Trajectory:
     def __len__(self) -> int:
         return len(self.generations)
 
-    def record(self, rendering: Rendering) -> None:
-        """Record a rendering, except for ended generations and scores of NaN."""
+    def record(self, rendering: Rendering) -> Rendering:
+        """Record a rendering of the generations that have not ended, and return it.
+
+        Those whose score is not finite fail.
+        """
+        self.fail_non_finite(rendering.guide, "the image's score")
         guide = rendering.guide.tolist()
         judge = rendering.judge.tolist() if rendering.judge is not None else None
         for i, score in enumerate(guide):
@@ -121,12 +129,14 @@ class Trajectory:
                 guide=score,
                 judge=judge[i] if judge else None,
                 verdict=rendering.verdicts[i] if rendering.verdicts else None,
+                calls=rendering.calls,
             )
             best = self.best[i]
             self.first[i] = self.first[i] or snapshot
             self.last[i] = snapshot
             if best is None or self.selector == "last" or score > best.guide:
                 self.best[i] = snapshot
+        return rendering
 
     def state_dict(self) -> dict[str, Any]:
         """Return the record as plain values and tensors, for `load_state_dict`."""

@@ -93,9 +93,10 @@ def test_pictures_are_the_snapshots_and_know_where_they_come_from(saved, folder)
             path = folder / generation.id / f"{name}.png"
             difference = images.load(path) - kept[i].pixels
             assert difference.abs().max() <= 0.5 / 255 + 1e-6
-            assert Image.open(path).text["update"] == str(kept[i].update)
-            assert Image.open(path).text["prompt"] == generation.prompt
-            assert Image.open(path).text["seed"] == str(generation.seed)
+            text = json.loads(Image.open(path).text["doodl"])
+            assert text["update"] == kept[i].update
+            assert text["prompt"] == generation.prompt
+            assert text["seed"] == generation.seed
 
 
 def test_saved_latents_make_the_saved_picture_again(saved, folder):
@@ -194,8 +195,8 @@ def test_any_prompt_is_reported_as_it_is(saved, folder, capsys, prompt):
     saved([prompt], num_updates=1)
     (row,) = manifest(folder)
     assert row["prompt"] == prompt
-    text = Image.open(folder / row["folder"] / "best.png").text["prompt"]
-    assert text == prompt
+    text = Image.open(folder / row["folder"] / "best.png").text["doodl"]
+    assert json.loads(text)["prompt"] == prompt
     assert prompt.split()[1] in capsys.readouterr().out
 
 
@@ -245,3 +246,32 @@ def test_a_folder_on_a_full_disk_is_refused_before_networks_load(
     monkeypatch.setattr("doodl.pretrained.load_text_to_image", pytest.fail)
     with pytest.raises(ValueError, match="No space left on device"):
         fit(callbacks=[Results(str(folder))])
+
+
+def test_network_calls_are_counted_as_they_are_made(saved, folder, counted):
+    saved(num_updates=3)
+    for row in manifest(folder):
+        assert int(row["calls"]) == len(counted.no_grad) > 0
+        assert int(row["gradient_calls"]) == len(counted.grad) > 0
+        lines = (folder / row["id"] / "metrics.jsonl").read_text().splitlines()
+        grown = [json.loads(line)["gradient_calls"] for line in lines]
+        assert grown == [len(counted.grad) * u // 3 for u in range(4)]
+
+
+def test_the_job_that_is_finished_writes_its_report(fit, tmp_path, capsys):
+    settings = {"num_updates": 1, "judge": Symmetry()}
+    fit(callbacks=[Results(str(tmp_path / "plain"))], **settings)
+    assert not (tmp_path / "plain" / "report").exists()
+    fit(callbacks=[Results(str(tmp_path / "shown"), report=True)], **settings)
+    page = tmp_path / "shown" / "report" / "index.html"
+    assert "a blue star" in page.read_text()
+    assert str(page) in capsys.readouterr().out
+
+
+def test_a_report_that_cannot_be_written_does_not_undo_the_job(fit, tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "report").write_text("in the way")
+    with pytest.warns(UserWarning, match="report could not be written"):
+        fit(callbacks=[Results(str(folder), report=True)], num_updates=1)
+    assert len(manifest(folder)) == 2

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from doodl.callbacks.animation import animate
 from doodl.generation import Generation
 from doodl.images import save
 from doodl.jobs.tables import COLUMNS
@@ -52,6 +53,7 @@ def results(tmp_path):
         settings=SETTINGS,
         side=8,
         pictures=True,
+        films=(),
         **extra,
     ):
         folder = tmp_path / name
@@ -77,14 +79,25 @@ def results(tmp_path):
                 "verdict_best": gain > 0,
                 "selector": "guide",
                 "folder": generation.id,
+                "calls": 32,
+                "gradient_calls": 24,
             }
             row |= extra
             rows.append(row)
             if pictures:
                 save(picture(seed, side), place / "original.png")
                 save(picture(seed + 100, side), place / "best.png")
+            if films:
+                content = animate(list(films), 100)
+                (place / "trajectory.png").write_bytes(content)
             lines = [
-                {"update": u, "guide": 0.2 + u * gain, "judge": 0.5 + u * gain / 3}
+                {
+                    "update": u,
+                    "guide": 0.2 + u * gain,
+                    "judge": 0.5 + u * gain / 3,
+                    "calls": 8 * (u + 1),
+                    "gradient_calls": 8 * u,
+                }
                 for u in range(4)
             ]
             (place / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))

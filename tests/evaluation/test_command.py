@@ -2,6 +2,7 @@
 
 import csv
 import json
+import statistics
 
 import pytest
 import torch
@@ -18,7 +19,14 @@ def rows(folder):
 def test_two_methods_are_scored_and_compared(results, run, tmp_path):
     prompts = [f"prompt {i}" for i in range(12)]
     first = results("doodl", prompts, gains=(0.3, 0.1))
-    second = results("one_step", prompts, gains=(0.1, -0.1), settings=results.one_step)
+    second = results(
+        "one_step",
+        prompts,
+        gains=(0.1, -0.1),
+        settings=results.one_step,
+        calls=4,
+        gradient_calls=4,
+    )
     printed = run("test", "--results", first, second, "--output", tmp_path / "out")
     text = (tmp_path / "out" / "evaluation.md").read_text()
     assert text in printed
@@ -32,9 +40,10 @@ def test_two_methods_are_scored_and_compared(results, run, tmp_path):
     assert (one["guide_before"], one["judge_after"], one["right_after"]) == (
         *("0.2", "0.8", "1"),
     )
-    # 4 steps of two latents: 3 updates with gradient and a last look; 4 + 4 of DDIM.
-    assert (one["calls"], one["gradient_calls"]) == ("8", "24")
-    assert (found[24]["calls"], found[24]["gradient_calls"]) == ("4", "4")
+    assert (one["calls"], one["gradient_calls"]) == ("32", "24")
+    assert float(one["equivalents"]) == 32 + 2.4 * 24
+    assert float(found[24]["equivalents"]) == 4 + 2.4 * 4
+    assert one["flops"] == ""  # nobody knows the invented model
     assert 2 < float(one["kurtosis"]) < 4
     assert 4 < float(one["psnr"]) < 12
 
@@ -53,8 +62,31 @@ def test_categories_have_a_table(results, run, tmp_path):
     path.write_text("prompt,category\na red circle,one\na blue star,two\n")
     folder = results(gains=(0.1, 0.1, -0.1, 0.1))
     printed = run("test", "--results", folder, "--categories", path)
-    assert "| one | 100.0 |" in printed
-    assert "| two | 50.0 |" in printed
+    assert "| one | 1 | 100.0 |" in printed
+    assert "| two | 1 | 50.0 |" in printed
+
+
+def test_methods_are_compared_within_a_category(results, run, tmp_path):
+    prompts = [f"{word} {i}" for word in ("rare", "common") for i in range(4)]
+    path = tmp_path / "categories.csv"
+    lines = [f"{prompt},{prompt.split()[0]}" for prompt in prompts]
+    path.write_text("\n".join(["prompt,category", *lines]))
+    ours = results("ours", prompts, gains=(0.1, 0.1))
+    drawn = results("drawn", prompts, gains=(-0.1,) * 8 + (0.1,) * 8)
+    printed = run("test", "--results", ours, drawn, "--categories", path)
+    assert "| rare | 4 | 100.0 | 0.0 |" in printed
+    assert "| rare | ours − drawn | +100.0 |" in printed
+    assert "| common | ours − drawn | +0.0 |" in printed
+
+
+def test_others_can_be_compared_with_one_method_only(results, run, refused):
+    folders = [results(name) for name in ("a", "b", "c")]
+    printed = run("test", "--results", *folders, "--against", "b")
+    assert "| a − b |" in printed
+    assert "| b − c |" in printed
+    assert "| a − c |" not in printed
+    message = refused("test", "--results", *folders, "--against", "d")
+    assert "one of a, b, c, received 'd'" in message
 
 
 def test_the_clip_and_the_judge_of_the_shapes_world(results, run, shapes, tmp_path):
@@ -65,8 +97,45 @@ def test_the_clip_and_the_judge_of_the_shapes_world(results, run, shapes, tmp_pa
     for row in rows(tmp_path / "out"):
         assert 0 <= float(row["clip_after"]) <= 100
         assert 0 <= float(row["moved"]) <= 2
+        assert 0 <= float(row["kept"]) <= 1
         assert row["wrong"]
         assert row["reason"]
+
+
+def test_edits_without_a_prompt_are_told_apart_by_their_pictures(
+    results, run, tmp_path
+):
+    folder = results(prompts=("",), seeds=(0, 1, 2), gains=(0.1, 0.2, 0.3))
+    for path in folder.glob("*/summary.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": 0}))
+    printed = run("test", "--results", folder, "--output", tmp_path / "out")
+    assert "3 prompts" in printed
+    assert "one prompt" not in printed
+
+
+def test_success_counts_at_equal_movement(results, run, shapes, tmp_path):
+    verdict = {"class_path": "doodl.shapes.judge.AttributeJudge", "init_args": {}}
+    model = results.settings["model"] | {"pretrained": "shapes", "verdict": verdict}
+    settings = {"command": "fit", "model": model}
+    prompts = [f"prompt {i}" for i in range(4)]
+    one = results("one", prompts, settings=settings, side=32)
+    other = results("other", prompts, settings=settings, side=32)
+    for path in other.glob("*/original.png"):  # it has not moved at all
+        path.write_bytes((path.parent / "best.png").read_bytes())
+    run("test", "--results", one, other, "--output", tmp_path / "out")
+    found = rows(tmp_path / "out")
+    limit = statistics.median(float(r["moved"]) for r in found if r["method"] == "one")
+    for row in found:
+        assert float(row["near"]) == (float(row["moved"]) <= limit)
+    near = {
+        name: [r["near"] for r in found if r["method"] == name]
+        for name in ["one", "other"]
+    }
+    assert near["other"] == ["1"] * 8
+    assert "0" in near["one"]
+    text = (tmp_path / "out" / "evaluation.md").read_text()
+    assert "right and near" in text
+    assert "Near is what moved by at most" in text
 
 
 def test_pictures_made_elsewhere_are_compared_with_ours(results, run, tmp_path):

@@ -1,16 +1,16 @@
 """Metrics, verdicts, whiteness, cost and ratings against independent statements."""
 
 import math
-from functools import partial
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cosine_similarity
+from torch.utils.flop_counter import FlopCounterMode
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from doodl.description import describe
-from doodl.editing import Edit
-from doodl.evaluation.cost import calls_made, spent_by, update_calls
+from doodl.evaluation.cost import call_cost, calls_made
+from doodl.evaluation.folders import read_methods
 from doodl.evaluation.metrics import (
     MOST_PSNR,
     ClipFeatures,
@@ -24,14 +24,10 @@ from doodl.evaluation.whiteness import low_frequencies, whiteness
 from doodl.generation import Generation
 from doodl.guides import CLIPText
 from doodl.images import load, save
-from doodl.optimizer import LatentSGD
 from doodl.pretrained import load_clip
-from doodl.sampling import adjoints
-from doodl.sampling.ddim import DDIM
-from doodl.sampling.edict import EDICT
+from doodl.sampling.denoiser import GuidedDenoiser
 from doodl.shapes.attributes import HEADS, readings
 from doodl.shapes.judge import matches
-from doodl.starts import BestOf
 
 
 @pytest.fixture
@@ -179,61 +175,56 @@ def test_smooth_noise_is_not(generator):
 # Cost ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("part", ["neither", "start", "edit"])
-def test_calls_are_those_that_the_model_counts(fit, counted, part, tmp_path):
-    save(torch.rand(3, 32, 32), tmp_path / "picture.png")
-    picture = {"edit": Edit(), "images": [str(tmp_path / "picture.png")]}
-    picture["optimizer"] = partial(LatentSGD, average_pair=False)
-    chosen = {"start": {"start": BestOf(3, 4)}, "edit": picture}.get(part, {})
-    parts = {name: describe(chosen.get(name)) for name in ("edit", "start")}
-    settings = {"command": "fit", "model": {"num_steps": 2, **parts}}
-    fit(("a red circle",), num_updates=3, guidance_scale=1.0, **chosen)
-    found = calls_made(settings, {"updates": 3})
-    # The reversible adjoint makes each of its calls without gradient first.
-    repeated = len(counted.grad)
-    plain = len(counted.no_grad) - repeated
-    assert (found.gradient, found.plain) == (repeated, plain)
+def test_a_call_with_gradient_counts_two_and_two_fifths():
+    found = calls_made({"calls": "20", "gradient_calls": 10})
+    assert found.equivalents == 20 + 24
+    assert calls_made({"calls": "70"}).equivalents == 70
+    assert calls_made({"updates": 3}) is None
 
 
-@pytest.mark.parametrize("method", [EDICT(0.8), DDIM()])
-@pytest.mark.parametrize(
-    "adjoint",
-    [
-        adjoints.DirectAdjoint(),
-        adjoints.CheckpointAdjoint(),
-        adjoints.BudgetAdjoint(),
-        adjoints.StraightThroughAdjoint(),
-        adjoints.ShortcutAdjoint(),
-    ],
-)
-def test_an_updates_calls_are_those_that_the_adjoint_counts(method, adjoint, model):
-    parts = {"method": describe(method), "adjoint": describe(adjoint)}
-    steps = model.schedule(model.latent_shape()).steps(5)
-    expected = adjoints.gradient_calls(adjoint, method.moves(steps))
-    assert update_calls({"model": {"num_steps": 5, **parts}}) == expected
+def test_flops_are_those_of_the_counted_calls(shapes, model):
+    settings = {"model": {"pretrained": "shapes", "guidance_scale": 5.0}}
+    found = call_cost(settings)
+    z, names = torch.randn(1, *model.latent_shape(None, None)), ([""], [""])
+    inputs = model.conditioning(*names, z.shape[1:], 5.0)
+    # The CPU's fused attention has no count.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        GuidedDenoiser(model.network, 5.0)(z, 500, inputs)
+    assert found.flops == counter.get_total_flops() > 0
+    calls = calls_made({"calls": 3, "gradient_calls": 2})
+    expected = 3 * found.flops + 2 * found.gradient_flops
+    assert calls.flops(found) == expected > 5 * found.flops
 
 
-def test_calls_of_the_baselines():
-    def settings(name):
-        baseline = {"class_path": f"doodl.baselines.{name}", "init_args": {}}
-        return {"command": "predict", "model": {"num_steps": 5, "baseline": baseline}}
-
-    assert calls_made(settings("OneStep"), {"updates": 1}).equivalents == 20
-    assert calls_made(settings("BestOfN"), {"updates": 9}).plain == 50
-    assert calls_made(settings("Original"), {"updates": 0}).plain == 10
-    assert calls_made({}, {"updates": 3}) is None
-    assert calls_made({}, {"calls": "70"}).plain == 70
+@pytest.mark.parametrize("name", ["shapes/none", "no/such-model", "a b", None])
+def test_flops_of_a_model_that_is_not_there_are_unknown(name):
+    assert call_cost({"model": {"pretrained": name}}) is None
 
 
-def test_curves_grow_with_updates():
-    settings = {"command": "fit", "model": {"num_steps": 5}}
-    assert spent_by(settings, 0) == 10
-    assert spent_by(settings, 2) == 10 + 2 * 34
-    settings["model"] |= {
-        "adjoint": describe(adjoints.ShortcutAdjoint()),
-        "start": describe(BestOf(3, 4)),
-    }
-    assert spent_by(settings, 2) == 12 + 10 + 2 * (10 + 2 * 1.4)
+# Which picture is the result ----------------------------------------------------------
+
+
+def test_best_and_last_mean_the_same_for_every_method(results):
+    def after(folder, iterate):
+        found = read_methods([folder], iterate=iterate)[0].results
+        return {
+            (r.after.name, round(r.row["guide_best"], 6), r.row["selector"])
+            for r in found.values()
+        }
+
+    ours = results("doodl", gains=(0.1,))
+    assert after(ours, "best") == {("best.png", 0.4, "guide")}
+    theirs = results(
+        "one_step", gains=(-0.1,), settings=results.one_step, selector="last"
+    )
+    for path in theirs.glob("*/metrics.jsonl"):
+        path.write_text("")  # `predict` has no updates
+    assert after(theirs, None) == after(theirs, "last") == {("best.png", 0.0, "last")}
+    assert after(theirs, "best") == {("original.png", 0.2, "guide")}
+    for path in ours.glob("*/best.png"):
+        path.rename(path.with_name("final.png"))
+    assert {name for name, *_ in after(ours, "last")} == {"final.png"}
+    assert {selector for *_, selector in after(ours, "last")} == {"last"}
 
 
 # Ratings ------------------------------------------------------------------------------

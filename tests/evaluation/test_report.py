@@ -7,9 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from doodl.evaluation.folders import read_method
+from doodl.evaluation.pictures import film
 from doodl.evaluation.report import command
+from doodl.images import load, save
 
 HIT = "document.title='hit'"
 EVIL = f'<img src=x onerror="{HIT}"></script><script>{HIT}</script> {{{{ 7*7 }}}} \'&"'
@@ -87,7 +90,8 @@ def put(browser, selector, value):
 def gains(browser):
     cards = find(browser, "#grid .card")
     lines = [find(card, ".numbers")[0].text for card in cards]
-    return [float(line.rsplit(" ", 1)[1]) for line in lines]
+    found = [line.rsplit(" ", 1)[1].replace("\N{MINUS SIGN}", "-") for line in lines]
+    return [float(gain) for gain in found]
 
 
 def test_the_slider_moves_by_keyboard_and_shows_more_or_less(page):
@@ -160,6 +164,27 @@ def test_a_closer_look_has_the_command_and_goes_on_by_keyboard(page):
     assert find(browser, "#view")[0].get_attribute("open") is None
 
 
+def test_the_scrubber_shows_the_picture_of_each_update(page, results):
+    frames = [torch.full((3, 8, 8), 60 * u, dtype=torch.uint8) for u in range(4)]
+    browser = page(films=frames)
+    find(browser, "#grid .card")[0].send_keys("\ue007")
+    (slider, *_), (cell, *_) = find(browser, ".scrub input"), find(browser, ".cell")
+    assert not cell.is_displayed()  # the result, until a hand moves the scrubber
+    seen = []
+    for _ in range(4):
+        seen.append(find(browser, ".scrub output")[0].text.partition(" ·")[0])
+        slider.send_keys("\ue012")
+    assert seen == [f"update {u} of 3" for u in (3, 2, 1, 0)]
+    assert cell.is_displayed()
+    place = cell.value_of_css_property("background-position")
+    assert place == "0% 0%"
+    assert "guide 0.200" in find(browser, ".scrub output")[0].text
+    slider.send_keys("\ue014")
+    assert cell.value_of_css_property("background-position") == "100% 0%"
+    find(browser, "#view .pair input")[0].send_keys("\ue014")
+    assert not cell.is_displayed()
+
+
 def test_a_prompt_with_markup_is_text(page):
     browser = page((EVIL, "a blue star"))
     assert browser.title == "Report"
@@ -212,9 +237,12 @@ def test_two_thousand_generations_open_in_two_seconds_of_script(page):
 
 def test_answers_of_the_rating_sheet_are_counted(page, run, tmp_path):
     browser = page()
-    browser.get((tmp_path / "report" / "sheet.html").as_uri())
+    browser.get((tmp_path / "report" / "sheet" / "index.html").as_uri())
     source = browser.page_source
     assert "one_step" not in source
+    given = {path.name for path in (tmp_path / "report" / "sheet").rglob("*.*")}
+    assert "index.html" in given
+    assert {name for name in given if not name.endswith(".png")} == {"index.html"}
     assert "doodl" not in source
     body = find(browser, "body")[0]
     for key in ("\ue012", "\ue014", " ", "\ue012"):
@@ -249,8 +277,24 @@ def test_a_prompt_cannot_leave_its_place_in_the_page(results, run, tmp_path):
 def test_one_method_has_a_page_without_a_rating_sheet(results, run, tmp_path):
     folder = results()
     assert "index.html" in run("report", folder)
-    assert not (folder / "report" / "sheet.html").exists()
+    assert not (folder / "report" / "sheet").exists()
     assert (folder / "report" / "index.html").read_text().count("<svg") == 2
+
+
+def test_a_film_is_a_sheet_of_its_frames(results, tmp_path):
+    frames = [torch.full((3, 6, 8), 50 * u, dtype=torch.uint8) for u in range(5)]
+    folder = results(films=frames)
+    found = film(next(iter(read_method(folder, "m", {}).results.values())), tmp_path)
+    assert (found["columns"], found["rows"]) == (3, 2)
+    assert found["updates"] == [0, 1, 2, 3, 4]
+    assert found["judge"][0] == 0.5
+    assert found["judge"][4] is None  # no record of that update
+    sheet = load(tmp_path / found["sheet"])
+    assert sheet.shape == (3, 12, 24)
+    for number in range(5):
+        row, column = divmod(number, 3)
+        cell = sheet[:, 6 * row : 6 * row + 6, 8 * column : 8 * column + 8]
+        assert (cell * 255).round().unique().tolist() == [50 * number]
 
 
 def test_large_pictures_have_thumbnails(results, run, tmp_path):
@@ -268,3 +312,30 @@ def test_the_command_survives_a_shell(results):
     assert words[:2] == ["doodl", "fit"]
     assert json.loads(words[words.index("--data.prompts") + 1]) == [prompt]
     assert words[words.index("--data.seeds") + 1] == "[3]"
+
+
+def test_the_command_makes_the_picture_again(shapes, tmp_path, monkeypatch):
+    from doodl.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    save(torch.rand(3, 32, 32), tmp_path / "thing.png")
+    lines = ["prompt,image,negative_prompt", "a red circle,thing.png,blue"]
+    lines += ["a star,thing.png,"]
+    (tmp_path / "prompts.csv").write_text("\n".join(lines))
+    asked = ["--config", "personalization", "--data.images", "null"]
+    asked += ["--data.prompts", "prompts.csv", "--data.seeds", "[0,1]"]
+    asked += ["--model.num_steps", "2", "--model.num_updates", "2"]
+    main(["fit", *asked, "--results.folder", "results/first"])
+    method = read_method(Path("results/first"), "first", {})
+    result = method.results["a red circle", 1]
+    words = shlex.split(command(method, result))
+    assert words[:1] == ["doodl"]
+    main(words[1:])
+    (again,) = Path("results/again").glob("*/best.png")
+    # Another size of the batch changes round-off, and nothing else.
+    assert (load(again) - load(result.after)).abs().max() < 0.02
+
+
+def test_a_target_text_of_its_own_has_no_command(results):
+    method = read_method(results(guide_prompt="something else"), "m", {})
+    assert command(method, next(iter(method.results.values()))) == ""

@@ -9,7 +9,6 @@ from scipy import stats
 from doodl.evaluation.statistics import (
     Interval,
     any_success,
-    by_category,
     clustered_mean,
     compare,
     majority,
@@ -101,16 +100,6 @@ def test_swapped_methods_have_the_opposite_difference():
 
 def test_a_prompt_succeeds_with_one_seed():
     assert any_success(keyed([[0, 1], [0, 0], [math.nan, math.nan]])) == (1, 2)
-
-
-def test_categories_have_their_own_means():
-    values = keyed([[1, 1], [0, 0], [0, 1]])
-    kinds = {key: "a" if key[0] == "p0" else "b" for key in values}
-    found = by_category(values, kinds)
-    assert [(k, v.mean, v.prompts) for k, v in found.items()] == [
-        ("a", 1.0, 1),
-        ("b", 0.25, 2),
-    ]
 
 
 def test_a_study_of_the_planned_size_has_the_interval_that_was_asked_for():

@@ -57,7 +57,7 @@ def test_a_generation_cannot_change():
 def test_batches_hold_every_generation_once_and_in_order():
     data = PromptsAndSeeds(["a", "b", "c"], [0, 1, 2], batch_size=4)
     assert [len(batch) for batch in data.batches()] == [4, 4, 1]
-    assert [g for batch in data.batches() for g in batch] == data.generations
+    assert [g for batch in data.batches() for g in batch] == list(data.generations)
 
 
 def test_the_negative_prompt_belongs_to_all():
@@ -77,7 +77,7 @@ def test_the_negative_prompt_belongs_to_all():
         ({"seeds": [2**63]}, f"received {2**63}"),
         ({"seeds": [0.5]}, "received 0.5"),
         ({"seeds": [1, 1]}, "different seeds, received 1 twice"),
-        ({"prompts": "none.txt"}, "received none.txt; there is none"),
+        ({"prompts": "none.txt"}, "'none.txt'; there is none"),
         ({"categories": ["Colors"]}, "categories only with a file"),
         ({"batch_size": 0}, "batch_size of at least 1, received 0"),
     ],
@@ -197,7 +197,7 @@ def test_a_prediction_batch_is_a_batch_of_generations(trainer):
     module, data = Recorder(), PromptsAndSeeds(["a", "b"], [0, 1, 2], batch_size=4)
     module.work = Work(data.batches(), count_alone(), list)
     trainer.predict(module, datamodule=data)
-    assert module.seen == data.batches()
+    assert module.seen == list(data.batches())
 
 
 def test_loaders_need_a_trainer():

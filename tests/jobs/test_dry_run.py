@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from doodl import cli, images
 from doodl.editing import Edit
 from doodl.jobs import timing
+from doodl.jobs.data import PromptsAndSeeds
 from doodl.jobs.dry_run import dry_run
 from doodl.optimizer import LatentSGD
 from doodl.pretrained import TextToImage
@@ -142,7 +143,7 @@ def test_the_calls_of_a_start_are_counted(costs):
     seeds, start = costs(), ["--model.start", "doodl.starts.BestOf"]
     few = [f"--model.start.init_args.{k}" for k in ("num_draws=3", "num_steps=4")]
     assert seeds.other_chains == 1
-    assert costs(*start, *few).other_chains == 1 + 3 * 4 / 6
+    assert costs(*start, *few).other_chains == 2 + 3 * 4 / 6
 
 
 @pytest.mark.parametrize("editing", [True, False])
@@ -264,14 +265,16 @@ def test_more_processes_share_the_batches(costs, monkeypatch):
     assert many.total == pytest.approx(one.total * 3 / 5)
 
 
-def test_what_is_finished_costs_nothing(costs, unloaded, fit):
+def test_what_is_finished_costs_nothing(costs, unloaded, monkeypatch):
+    monkeypatch.setattr("doodl.jobs.archive.Archive.check", lambda *args: None)
     where = ("--results.folder", "there", "--data.prompts", '["a red circle"]')
     whole = costs(*where, "--data.seeds", "0-3")
-    data = cli.PromptsAndSeeds(["a red circle"], seeds=[0, 1, 2, 3])
+    data = PromptsAndSeeds(["a red circle"], seeds=[0, 1, 2, 3])
     for generation in data.generations[:3]:
         folder = unloaded / "there" / generation.id
         folder.mkdir(parents=True)
-        (folder / "summary.json").write_text(json.dumps({"status": "finished"}))
+        row = {"id": generation.id, "status": "finished", "files": []}
+        (folder / "summary.json").write_text(json.dumps(row))
     rest = costs(*where, "--data.seeds", "0-3")
     assert (whole.remaining, rest.remaining) == (4, 1)
     assert (whole.batches, rest.batches) == (2, 1)

@@ -158,6 +158,6 @@ def test_a_category_that_no_row_has_is_refused(file, text, message):
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     (tmp_path / "b.txt").mkdir()
-    for name in ("a.txt", "b.txt"):
-        with pytest.raises(ValueError, match=f"{name}; there is none"):
+    for name, found in (("a.txt", "there is none"), ("b.txt", "found a folder")):
+        with pytest.raises(ValueError, match=f"{name}'[;,] {found}"):
             read_prompts(tmp_path / name)

@@ -5,10 +5,13 @@ import json
 import os
 
 import pytest
+import torch
 
+from doodl import images
 from doodl.generation import Generation
 from doodl.jobs import tables
 from doodl.jobs.archive import Archive
+from doodl.spreadsheets import neutral, original
 
 LOOK = 0.0001
 """Seconds that a look at a file takes on the clock of these tests."""
@@ -138,3 +141,63 @@ def test_without_generations_there_are_no_tables(tmp_path):
     for folder in (tmp_path, tmp_path / "missing"):
         Archive(folder).tables.write()
     assert not list(tmp_path.iterdir())
+
+
+DAMAGES = {
+    "summary missing": ("summary.json", None),
+    "summary empty": ("summary.json", b""),
+    "summary of another type": ("summary.json", b"[1]"),
+    "summary with another seed": ("summary.json", b'{"id": "%b", "seed": "x"}'),
+    "summary of another generation": (
+        "summary.json",
+        b'{"id": "x", "status": "finished"}',
+    ),
+    "picture missing": ("best.png", None),
+    "picture empty": ("best.png", b""),
+    "picture of another type": ("best.png", b"GIF89a of another type"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_generation_is_made_again(tmp_path, damage):
+    archive = Archive(tmp_path)
+    generations = [Generation("a", 0), Generation("b", 0)]
+    png = images.encode(torch.zeros(3, 4, 4))
+    for generation in generations:
+        row = {"id": generation.id, "status": "finished", "seed": 0}
+        archive.save(generation, {"best.png": png}, row)
+    assert archive.remaining(generations) == []
+    name, content = DAMAGES[damage]
+    path = tmp_path / generations[0].id / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content.replace(b"%b", generations[0].id.encode()))
+    assert Archive(tmp_path).remaining(generations) == generations[:1]
+
+
+def test_a_picture_that_is_a_folder_is_made_again(tmp_path):
+    archive, generation = Archive(tmp_path), Generation("a", 0)
+    row = {"id": generation.id, "status": "finished"}
+    archive.save(generation, {"best.png": images.encode(torch.zeros(3, 4, 4))}, row)
+    path = tmp_path / generation.id / "best.png"
+    path.unlink()
+    path.mkdir()
+    assert archive.remaining([generation]) == [generation]
+    archive.save(generation, {"best.png": images.encode(torch.zeros(3, 4, 4))}, row)
+    assert archive.remaining([generation]) == []
+
+
+def test_a_manifest_that_disagrees_with_the_summaries_is_rebuilt(tmp_path):
+    archive = Archive(tmp_path)
+    names = [save(archive, i) for i in range(3)]
+    (tmp_path / "manifest.csv").write_text("id,status\nforeign,finished\n")
+    Archive(tmp_path).tables.write()
+    assert statuses(tmp_path) == dict.fromkeys(names, "finished")
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@a", "'=", "'", "a", "\ta", ""])
+def test_a_cell_is_no_formula_and_is_read_back(text):
+    cell = neutral(text)
+    assert not cell.startswith(tuple("=+-@\t\r"))
+    assert original(cell) == text
+    assert neutral(1.5) == 1.5

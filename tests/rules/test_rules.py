@@ -392,4 +392,4 @@ def test_a_config_states_a_rule_by_class_paths():
     assert names == ["Tie", "Whiten", "Momentum", "Scale", "Sphere"]
     described = describe(optimizer.settings)
     assert described["lr"] == 0.02
-    assert described["rule"][2]["init_args"] == {"momentum": 0.5}
+    assert described["rule"][2]["init_args"]["momentum"] == 0.5

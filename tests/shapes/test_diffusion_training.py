@@ -25,6 +25,12 @@ def test_a_third_of_the_timesteps_is_in_the_noisiest_fifth():
     assert (timesteps >= 800).float().mean().item() == pytest.approx(1 / 3, abs=0.02)
 
 
+def test_a_spread_that_rounding_made_1_has_the_last_timestep():
+    spread = (31 + torch.tensor([1 - 2**-24])) / 32
+    assert spread == 1
+    assert noisy_timesteps(spread, 1000) == 999
+
+
 def test_weights_are_largest_where_the_layout_is_decided():
     weights = loss_weights(torch.tensor([0.0047, 0.25, 1, 5, 1000]))
     torch.testing.assert_close(weights[:4], torch.tensor([100, 5, 2, 1.2]))

@@ -1,6 +1,8 @@
 import pytest
 import torch
+import yaml
 
+from doodl.configuration import CONFIGS
 from doodl.pretrained import load_text_to_image
 from doodl.shapes import samples
 from doodl.shapes.evaluate import megabytes, plain_captions, plain_scenes
@@ -31,6 +33,13 @@ def test_plain_scenes_have_the_plain_captions_each_once():
     assert scenes.captions() == captions
     assert len(set(captions)) == 40
     assert not [c for c in captions if "shape" in c or "patterned" in c]
+
+
+def test_the_demonstration_has_the_first_unusual_captions():
+    """They follow from a rule, not from how their pictures turned out."""
+    shown = yaml.safe_load((CONFIGS / "shapes.yaml").read_text())["data"]
+    assert shown["prompts"] == plain_captions(3, pairs=1.0, held_out="only")
+    assert shown["seeds"] == [0, 1]
 
 
 def test_the_gap_counts_in_standard_deviations(generator):

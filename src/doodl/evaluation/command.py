@@ -48,6 +48,9 @@ def test_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="of FID and KID: a CLIP, or 'inception' where its weights are there",
     )
+    parser.add_argument(
+        "--against", metavar="NAME", help="compare the others with this method only"
+    )
     parser.add_argument("--lpips", metavar="NETWORK", help="alex, vgg or squeeze")
     parser.add_argument(
         "--ratings", nargs="+", default=[], metavar="FILE", help="exported answers"
@@ -78,9 +81,10 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
         help="class path of a judge that names attributes; by default the results' own",
     )
     parser.add_argument(
-        "--last",
-        action="store_true",
-        help="score the last update of an optimisation, in place of the best one",
+        "--iterate",
+        choices=("best", "last"),
+        help="which picture of every method is its result: that with the highest guide "
+        "score, or the last; by default the one that the method reports",
     )
     parser.add_argument(
         "--categories", metavar="FILE", help="CSV with the columns prompt and category"
@@ -111,23 +115,25 @@ def test(options: Sequence[str]) -> None:
     if not known.results:
         raise ValueError("Expected --results with one folder a method, received none.")
     methods = read_methods(
-        known.results, read_categories(known.categories), last=known.last
+        known.results, read_categories(known.categories), known.iterate
     )
     lines = []
     if known.ratings:
         sheet = _sheet(known.ratings, known.results, known.sheet)
         lines = rating_lines(known.ratings, sheet)
+    names = [method.name for method in methods]
+    if known.against not in (None, *names):
+        raise ValueError(
+            f"Expected --against with one of {', '.join(names)}, received "
+            f"'{known.against}'."
+        )
     clip = find_clip(methods, known.clip)
     evaluation = scored(methods, clip, known.verdict, known.lpips)
-    evaluation.ratings = lines
+    evaluation.ratings, evaluation.against = lines, known.against
     if known.references:
         add_distances(evaluation, Path(known.references), known.features, clip)
     output = Path(known.output or methods[0].folder)
-    output.mkdir(parents=True, exist_ok=True)
-    text = markdown(evaluation)
-    write(output / "evaluation.csv", to_csv(evaluation.methods).encode())
-    write(output / "evaluation.md", text.encode())
-    print(text)
+    print(save(evaluation, output))
     print(f"Written: {output / 'evaluation.csv'}, {output / 'evaluation.md'}")
 
 
@@ -137,11 +143,20 @@ def report(options: Sequence[str]) -> None:
 
     known = report_parser().parse_args(options)
     methods = read_methods(
-        known.results, read_categories(known.categories), last=known.last
+        known.results, read_categories(known.categories), known.iterate
     )
     evaluation = scored(methods, find_clip(methods, known.clip), known.verdict, None)
     output = Path(known.output or methods[0].folder / "report")
     print(f"Written: {write_report(evaluation, output)}")
+
+
+def save(evaluation: Evaluation, output: Path) -> str:
+    """Write `evaluation.csv` and `evaluation.md` into a folder; return the latter."""
+    output.mkdir(parents=True, exist_ok=True)
+    text = markdown(evaluation)
+    write(output / "evaluation.csv", to_csv(evaluation.methods).encode())
+    write(output / "evaluation.md", text.encode())
+    return text
 
 
 def scored(

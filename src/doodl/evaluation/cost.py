@@ -1,124 +1,116 @@
-"""Network calls of finished generations, from the updates that were actually made."""
+"""The cost of finished generations, from the network calls that were counted."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
-from doodl.evaluation.layouts import number
-from doodl.sampling.gradient import GradientCalls
+import torch
 
-ONE_STEP_CALL = 3.0
-"""Arithmetic of a call of one-step guidance with its gradient, in forward calls."""
+from doodl.evaluation.layouts import number
+from doodl.jobs.timing import CallCost, count_flops
+from doodl.pretrained import CheckpointSource
+from doodl.pretrained.folders import locate
+from doodl.pretrained.outline import outline
+from doodl.sampling.denoiser import GuidedDenoiser
+
+GRADIENT_CALL = 2.4
+"""Arithmetic of a call with the gradient of its input, in calls without gradient."""
 
 
 @dataclass(frozen=True)
 class Calls:
     """Network calls of one generation.
 
+    A call predicts one step of one latent; classifier-free guidance is part of it, for
+    every method alike. Calls that the backward pass repeats are counted again.
+
     Args:
         plain: calls without gradient.
         gradient: calls with gradient.
-        equivalents: arithmetic of all, in forward calls.
     """
 
-    plain: int
-    gradient: int
-    equivalents: float
+    plain: float
+    gradient: float
+
+    @property
+    def equivalents(self) -> float:
+        """Arithmetic of all calls, in calls without gradient."""
+        return self.plain + GRADIENT_CALL * self.gradient
+
+    def flops(self, call: CallCost) -> float:
+        """FLOPs of all calls, without decoder, guide and judge."""
+        return self.plain * call.flops + self.gradient * call.gradient_flops
 
 
-def calls_made(settings: Mapping[str, Any], row: Mapping[str, Any]) -> Calls | None:
-    """Return a generation's network calls; None where they are not known.
-
-    A call predicts one step of one latent; classifier-free guidance is part of it, for
-    every method alike. An update samples one chain, some or all of whose calls the
-    adjoint differentiates, and the last rendering samples it once more.
+def calls_made(row: Mapping[str, Any]) -> Calls | None:
+    """Return the calls that a row records; None where they were not counted.
 
     Args:
-        settings: of the results folder; empty for pictures made elsewhere.
-        row: of the manifest; its column `calls`, if there is one, is believed.
+        row: of a manifest or of `metrics.jsonl`, with the columns `calls` (without
+            gradient) and `gradient_calls`; without the latter there were none.
     """
-    given = number(row.get("calls"))
-    if not math.isnan(given):
-        return Calls(round(given), 0, given)
-    updates = number(row.get("updates"))
-    if not settings or math.isnan(updates):
+    plain, gradient = number(row.get("calls")), number(row.get("gradient_calls"))
+    if math.isnan(plain):
         return None
-    steps, made = steps_of(settings), round(updates)
-    baseline = settings["model"].get("baseline") if is_prediction(settings) else None
-    if is_prediction(settings):
-        name = class_of(baseline)
-        if name == "OneStep":
-            return Calls(steps, steps, steps * (1 + ONE_STEP_CALL))
-        if name == "BestOfN":  # its last update is that of the last sample
-            return Calls(steps * (made + 1), 0, float(steps * (made + 1)))
-        chain = chain_calls(settings) + start_calls(settings)
-        return Calls(chain, 0, float(chain))
-    chain = chain_calls(settings)
-    other = chain * (3 if settings["model"].get("edit") else 1) + start_calls(settings)
-    update = update_calls(settings)
-    plain = other + made * (chain - update.differentiated)
-    gradient = made * update.differentiated
-    return Calls(plain, gradient, other + made * update.equivalents)
+    return Calls(plain, 0.0 if math.isnan(gradient) else gradient)
 
 
-def steps_of(settings: Mapping[str, Any]) -> int:
-    """Return the steps of a chain; an edit undoes only a part of it."""
-    model = settings["model"]
-    edit = model.get("edit") or {}
-    strength = number(edit.get("init_args", edit).get("strength", 1.0))
-    share = 1.0 if math.isnan(strength) else strength
-    return max(1, round(int(model.get("num_steps") or 0) * share))
+def call_cost(settings: Mapping[str, Any]) -> CallCost | None:
+    """Return the FLOPs of one guided call for one picture, without running it.
 
+    Args:
+        settings: of a results folder.
 
-def chain_calls(settings: Mapping[str, Any]) -> int:
-    """Return the calls of one chain: two latents in EDICT, one in DDIM."""
-    single = class_of(settings["model"].get("method")) == "DDIM"
-    return steps_of(settings) * (1 if single else 2)
-
-
-def update_calls(settings: Mapping[str, Any]) -> GradientCalls:
-    """Return the calls of one update, as the adjoint's `gradient_calls` counts them.
-
-    An adjoint with a memory budget counts as one that repeats every call, because how
-    many it did repeat depended on the machine.
+    Returns:
+        None if the configurations of the model are not on this machine, or do not
+        build a model; nothing is downloaded.
     """
-    chain = chain_calls(settings)
-    step = chain // steps_of(settings)
-    adjoint = settings["model"].get("adjoint")
-    name = class_of(adjoint)
-    few = {"StraightThroughAdjoint": 0, "ShortcutAdjoint": step}
-    if name in few:
-        return GradientCalls(chain, 0, few[name])
-    return GradientCalls(chain, 0 if name == "DirectAdjoint" else chain, chain)
+    model = settings.get("model", {})
+    folder = _folder(model.get("pretrained"))
+    if folder is None:
+        return None
+    size = model.get("height"), model.get("width")
+    loading = tuple((model.get("loading") or {}).items())
+    try:
+        return _count(folder, loading, size, float(model.get("guidance_scale", 1.0)))
+    except (ValueError, TypeError, OSError, RuntimeError, KeyError):
+        return None
 
 
-def start_calls(settings: Mapping[str, Any]) -> int:
-    """Return the calls in which the initial noise was selected."""
-    start = settings["model"].get("start") or {}
-    arguments = start.get("init_args", {})
-    if class_of(start) != "BestOf" or arguments["num_draws"] < 2:
-        return 0
-    return int(arguments["num_draws"]) * int(arguments["num_steps"])
+@lru_cache(maxsize=8)  # methods that are compared usually have one model
+def _count(
+    folder: str,
+    loading: tuple[tuple[str, Any], ...],
+    size: tuple[int | None, int | None],
+    scale: float,
+) -> CallCost:
+    """Return the FLOPs of one guided call of the model in a folder."""
+    made = outline(folder, loading=CheckpointSource(**dict(loading)))
+    shape = made.latent_shape(*size)
+    conditioning = made.conditioning([""], [""], shape, scale)
+    scale = 1.0 if made.embeds_guidance else scale
+    denoiser = GuidedDenoiser(made.network, scale, made.dtype, None, made.combine)
+    call = partial(denoiser, timestep=500, conditioning=conditioning)
+    return count_flops(call, torch.empty(1, *shape, device="meta"))
 
 
-def spent_by(settings: Mapping[str, Any], update: int) -> float:
-    """Return forward-equivalent calls until an update's rendering is known."""
-    if is_prediction(settings):
-        return float(steps_of(settings) * (update + 1))
-    first = chain_calls(settings) + start_calls(settings)
-    return first + update * update_calls(settings).equivalents
+def _folder(name: Any) -> str | None:
+    """Return the local folder of a model, also of a hub id that was downloaded."""
+    try:
+        place = locate(str(name), "model_index.json")
+    except ValueError:
+        return None
+    if Path(place).is_dir():
+        return place
+    from huggingface_hub import try_to_load_from_cache
 
-
-def is_prediction(settings: Mapping[str, Any]) -> bool:
-    """Return whether results come from `doodl predict`."""
-    return settings.get("command") == "predict"
-
-
-def class_of(description: Any) -> str:
-    """Return the class name of a described object, or ""."""
-    if isinstance(description, Mapping):
-        return str(description.get("class_path", "")).rpartition(".")[2]
-    return ""
+    try:
+        found = try_to_load_from_cache(place, "model_index.json")
+    except ValueError:  # not the form of a hub id
+        return None
+    return str(Path(found).parent) if isinstance(found, str) else None

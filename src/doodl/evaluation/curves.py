@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import re
 from collections import defaultdict
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from doodl.evaluation.cost import spent_by
+from doodl.evaluation.cost import calls_made
 from doodl.evaluation.scores import Scored
 from doodl.evaluation.statistics import Interval, Key, clustered_mean
 from doodl.evaluation.summary import Evaluation
@@ -45,27 +46,33 @@ def points(method: Scored, part: str) -> list[Point]:
         if result.metrics is not None
     }
     records = {key: record for key, record in records.items() if record}
-    if not records:
+    if not any(record.keys() - {0} for record in records.values()):
         value = clustered_mean(method.values(f"{part}_after"))
         calls = clustered_mean(method.values("equivalents"))
         return [(calls.mean, value)] if value.count and calls.count else []
     updates = sorted({update for record in records.values() for update in record})
     step = max(1, len(updates) // MOST_POINTS)
     kept = updates[::step] + updates[-1:] * (len(updates) % step != 1 and step > 1)
-    found: dict[int, dict[Key, float]] = defaultdict(dict)
+    scores: dict[int, dict[Key, float]] = defaultdict(dict)
+    spent: dict[int, list[float]] = defaultdict(list)
     for key, record in records.items():
-        score = math.nan
+        known: tuple[float, float] | None = None
         for update in updates:
-            score = record.get(update, score)
-            if not math.isnan(score):
-                found[update][key] = score
-    settings = method.method.settings
-    return [(spent_by(settings, u), clustered_mean(found[u])) for u in kept]
+            known = record.get(update, known)
+            if known is not None:
+                made, scores[update][key] = known
+                spent[update].append(made)
+    return [(fmean(spent[u]), clustered_mean(scores[u])) for u in kept]
 
 
-def _record(path: Any, part: str) -> dict[int, float]:
-    lines = (json.loads(line) for line in path.read_text().splitlines() if line)
-    return {r["update"]: r[part] for r in lines if r.get(part) is not None}
+def _record(path: Path, part: str) -> dict[int, tuple[float, float]]:
+    """Return calls spent and score after each update, where both are known."""
+    found = {}
+    for line in map(json.loads, filter(None, path.read_text().splitlines())):
+        calls = calls_made(line)
+        if calls is not None and line.get(part) is not None:
+            found[int(line["update"])] = calls.equivalents, float(line[part])
+    return found
 
 
 def _draw(part: str, lines: list[tuple[str, list[Point]]]) -> str:

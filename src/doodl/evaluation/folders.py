@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from doodl.evaluation.layouts import Result, bare, listed, own
+from doodl.evaluation.layouts import Iterate, Result, bare, listed, own
 from doodl.evaluation.statistics import Key
 
 
@@ -42,16 +42,14 @@ class Method:
 def read_methods(
     folders: Sequence[str | Path],
     categories: Mapping[str, str] | None = None,
-    *,
-    last: bool = False,
+    iterate: Iterate | None = None,
 ) -> list[Method]:
     """Return the results of several folders, whose generations can be paired.
 
     Args:
         folders: paths; each folder is one method, named after it.
         categories: category of each prompt, in place of the manifests'.
-        last: whether the last update of an optimisation is its result, in place of the
-            best one.
+        iterate: which picture of a generation is its result, as in `layouts.own`.
 
     Raises:
         ValueError: a folder has no results, pictures of two sizes, is named twice, or
@@ -63,7 +61,7 @@ def read_methods(
         raise ValueError(f"Expected different folders, received '{twice[0]}' twice.")
     names = unique_names(paths)
     methods = [
-        read_method(path, name, categories or {}, last=last)
+        read_method(path, name, categories or {}, iterate)
         for path, name in zip(paths, names, strict=True)
     ]
     for method in methods:
@@ -88,7 +86,10 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 
 
 def read_method(
-    folder: Path, name: str, categories: Mapping[str, str], *, last: bool = False
+    folder: Path,
+    name: str,
+    categories: Mapping[str, str],
+    iterate: Iterate | None = None,
 ) -> Method:
     """Return the results of one folder.
 
@@ -99,7 +100,7 @@ def read_method(
         raise ValueError(f"There is no results folder '{folder}'.")
     settings, notes = _settings(folder), []
     if settings:
-        found = list(own(folder, last=last and settings.get("command") == "fit"))
+        found = list(own(folder, iterate))
         begun = len(list(folder.glob(".state/*.pt")))
         if begun:
             notes.append(
@@ -162,9 +163,13 @@ def _with_category(result: Result, categories: Mapping[str, str]) -> Result:
 
 
 def _keyed(results: Sequence[Result]) -> dict[Key, Result]:
-    """Key results by prompt and seed, and by name where that is not enough."""
-    counts = Counter((result.prompt, result.seed) for result in results)
+    """Key results by prompt and seed, and by name where that is not enough.
+
+    An edit without a prompt is known by its name: its picture takes the prompt's part.
+    """
+    keys = [(result.prompt or result.name, result.seed) for result in results]
+    counts = Counter(keys)
     return {
-        (r.prompt, r.seed if counts[r.prompt, r.seed] == 1 else f"{r.seed} {r.name}"): r
-        for r in results
+        (prompt, seed if counts[prompt, seed] == 1 else f"{seed} {r.name}"): r
+        for (prompt, seed), r in zip(keys, results, strict=True)
     }

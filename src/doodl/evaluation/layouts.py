@@ -9,15 +9,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 
 from doodl.jobs.tables import SUMMARY, Tables
+from doodl.spreadsheets import original
 
 PICTURE_COLUMNS = ("picture", "file", "path", "image", "folder")
 """Columns of a foreign manifest that may name its pictures, in this order."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+Iterate = Literal["best", "last"]
+"""Which picture of a generation is its result, in place of its method's own choice."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Result:
         latents: file of the latents, or None.
         metrics: file of the scores of every update, or None.
         category: of the prompt, or "".
+        animation: file with the pictures of all updates, or None.
     """
 
     prompt: str
@@ -45,39 +49,57 @@ class Result:
     latents: Path | None = None
     metrics: Path | None = None
     category: str = ""
+    animation: Path | None = None
 
 
-def own(folder: Path, *, last: bool = False) -> Iterator[Result]:
+def own(folder: Path, iterate: Iterate | None = None) -> Iterator[Result]:
     """Yield what the summaries say; the manifest may be older than they are.
 
     Args:
         folder: of results.
-        last: whether the last update is the result, in place of the best one.
+        iterate: which picture of a generation is its result: `best` for the highest
+            guide score, the original's included, `last` for the last update; None
+            for the one that the method itself reports. Of samples that a method has
+            drawn to choose from (best of N), the chosen one is always the result.
     """
     tables = Tables(folder)
     for summary in sorted(folder.glob(f"*/{SUMMARY}")):
         row, place = tables.row(summary.parent.name), summary.parent
         if row is not None:
             metrics = _file(place / "metrics.jsonl")
+            picture, changes = _iterate(row, metrics, iterate)
             yield Result(
                 prompt=str(row["prompt"]),
                 seed=int(row["seed"]),
                 name=place.name,
-                row=row | _seconds(place) | (_last(metrics) if last else {}),
+                row=row | _seconds(place) | changes,
                 before=_file(place / "original.png"),
-                after=_file(place / ("final.png" if last else "best.png")),
+                after=_file(place / picture),
                 latents=_file(place / "latents.safetensors"),
                 metrics=metrics,
                 category=str(row.get("category") or ""),
+                animation=_file(place / "trajectory.png"),
             )
 
 
-def _last(metrics: Path | None) -> dict[str, Any]:
-    """Return the scores of the last update; its verdict is the judge's to say."""
+def _iterate(
+    row: Mapping[str, Any], metrics: Path | None, iterate: Iterate | None
+) -> tuple[str, dict[str, Any]]:
+    """Return the file of a generation's result, and what changes in its row."""
     lines = [] if metrics is None else metrics.read_text().splitlines()
-    found = json.loads(lines[-1]) if lines else {}
-    scores = {f"{name}_best": found.get(name) for name in ("guide", "judge")}
-    return scores | {"verdict_best": None, "selector": "last"}
+    if iterate == "last" and lines:  # the last update of an optimisation
+        found = json.loads(lines[-1])
+        scores = {f"{name}_best": found.get(name) for name in ("guide", "judge")}
+        # The judge has said nothing about this picture yet.
+        return "final.png", scores | {"verdict_best": None, "selector": "last"}
+    if iterate == "best" and row.get("selector") == "last":
+        names = ("guide", "judge", "verdict")
+        changes: dict[str, Any] = {"selector": "guide"}
+        if number(row.get("guide_first")) > number(row.get("guide_best")):
+            changes |= {f"{name}_best": row.get(f"{name}_first") for name in names}
+            return "original.png", changes
+        return "best.png", changes
+    return "best.png", {}
 
 
 def _seconds(place: Path) -> dict[str, Any]:
@@ -87,11 +109,16 @@ def _seconds(place: Path) -> dict[str, Any]:
         return {}
 
 
+def _original(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of a CSV file without the apostrophes of `neutral`."""
+    return {k: original(v) if isinstance(v, str) else v for k, v in row.items()}
+
+
 def listed(folder: Path) -> Iterator[Result]:
     """Yield the rows of a manifest that another program wrote."""
     path = folder / "manifest.csv"
     with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+        rows = [_original(row) for row in csv.DictReader(file)]
     columns = set(rows[0]) if rows else set()
     pictures = [name for name in PICTURE_COLUMNS if name in columns]
     if "prompt" not in columns or not pictures:

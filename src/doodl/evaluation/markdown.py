@@ -6,11 +6,11 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from doodl.evaluation.cost import GRADIENT_CALL
 from doodl.evaluation.scores import Scored
 from doodl.evaluation.statistics import (
     Interval,
     any_success,
-    by_category,
     clustered_mean,
 )
 from doodl.evaluation.summary import METRICS, PAIRED, Evaluation, gain
@@ -49,7 +49,7 @@ def markdown(evaluation: Evaluation) -> str:
         ["# Evaluation", "", *_head(evaluation)],
         ["## Methods", "", *_methods(evaluation)],
         _section("Paired differences", _paired(evaluation)),
-        _section("Right by category", _categories(methods)),
+        _section("Right by category", _categories(evaluation)),
         _section("What is wrong", _reasons(methods)),
         _section("Whiteness of the latents", _whiteness(methods)),
         _section("Distance to real pictures", _distances(evaluation)),
@@ -69,8 +69,8 @@ def _head(evaluation: Evaluation) -> list[str]:
     lines = [
         f"{len(prompts)} prompts; generations: {counts}. Values are means with 95% "
         "intervals from a bootstrap over prompts, whose seeds stay together. Calls are "
-        "forward-equivalent network calls of a generation, counted from the updates "
-        "that were made.",
+        "the network calls of a generation, counted as they were made; one with "
+        f"gradient counts {GRADIENT_CALL:g}. FLOPs are those of the calls."
     ]
     found = findings(evaluation)
     return [*lines, "", *(f"- {line}" for line in found)] if found else lines
@@ -112,15 +112,24 @@ def _paired(evaluation: Evaluation) -> list[str]:
     return table(header, rows) if rows else []
 
 
-def _categories(methods: Sequence[Scored]) -> list[str]:
-    found = {
-        m.name: by_category(m.values("right_after"), m.categories) for m in methods
-    }
-    names = sorted({name for values in found.values() for name in values})
-    rows = [
-        [name, *(cell(found[m.name].get(name), 100) for m in methods)] for name in names
+def _categories(evaluation: Evaluation) -> list[str]:
+    """Return the share of right pictures in each category, and paired differences."""
+    methods, names = evaluation.methods, evaluation.categories
+    if not (names and evaluation.has("right_after")):
+        return []
+    rows = []
+    for name in names:
+        means = [clustered_mean(m.values("right_after", name)) for m in methods]
+        prompts = max(mean.prompts for mean in means)
+        rows.append([name, str(prompts), *(cell(mean, 100) for mean in means)])
+    lines = table(["category", "prompts", *(m.name for m in methods)], rows)
+    differences = [
+        [name, f"{a.name} − {b.name}", cell(found.difference, 100, signed=True)]
+        for name in names
+        for a, b, found in evaluation.pairs("right_after", name)
     ]
-    return table(["category", *(m.name for m in methods)], rows) if rows else []
+    header = ["category", "", "difference, points"]
+    return [*lines, "", *table(header, differences)] if differences else lines
 
 
 def _reasons(methods: Sequence[Scored]) -> list[str]:
@@ -154,7 +163,7 @@ def _distances(evaluation: Evaluation) -> list[str]:
     return table(["", "FID", "KID"], rows) if rows else []
 
 
-def cell(value: Interval | None, factor: int = 1, *, signed: bool = False) -> str:
+def cell(value: Interval | None, factor: float = 1, *, signed: bool = False) -> str:
     """Return an interval as text: its mean, and its limits in brackets."""
     if value is None or math.isnan(value.mean):
         return "–"

@@ -12,20 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import BaseLoader, Environment
-from PIL import Image
 
 from doodl.evaluation.curves import curves
 from doodl.evaluation.folders import Method
 from doodl.evaluation.layouts import Result
 from doodl.evaluation.markdown import cell, findings
+from doodl.evaluation.pictures import copied, film
 from doodl.evaluation.ratings import KEY, Question, key_of, make_sheet, sheet_id
 from doodl.evaluation.scores import Scored, Scores
 from doodl.evaluation.statistics import Key, clustered_mean
 from doodl.evaluation.summary import METRICS, Evaluation, gain
 from doodl.files import write
 
-SMALL = 256
-"""Pictures with longer sides have a thumbnail of this size."""
 SHOWN = ("guide", "judge", "right", "clip")
 """Scores with a value before and one after."""
 DETAILS = ("moved", "psnr", "equivalents", "seconds", "updates")
@@ -60,9 +58,10 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
         "report",
         data,
         title="Report",
+        headline=_headline(evaluation),
         summary=_summary(evaluation),
         tiles=[_tile(evaluation, method) for method in evaluation.methods],
-        findings=findings(evaluation),
+        findings=findings(evaluation)[1:],
         notes=evaluation.notes,
         curves=curves(evaluation),
         settings=[(m.name, json.dumps(m.settings, indent=2)) for m in methods],
@@ -71,6 +70,15 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     )
     write(folder / "index.html", page.encode())
     return folder / "index.html"
+
+
+def _headline(evaluation: Evaluation) -> tuple[str, str]:
+    """Return what was found in a few words, and the figures behind them."""
+    found = findings(evaluation)
+    if found:
+        words, _, figures = found[0].partition(": ")
+        return words, figures[:1].upper() + figures[1:]
+    return " and ".join(m.name for m in evaluation.methods), ""
 
 
 def _keys(methods: Sequence[Scored]) -> list[Key]:
@@ -94,24 +102,22 @@ def _tile(evaluation: Evaluation, method: Scored) -> dict[str, Any]:
         for k, v in method.values(f"{part}_after").items()
         if k in (b := method.values(f"{part}_before"))
     }
-    signs = [
-        sum(v > 0 for v in changes.values()),
-        sum(v == 0 for v in changes.values()),
-    ]
+    signs = {
+        "better": sum(v > 0 for v in changes.values()),
+        "equal": sum(v == 0 for v in changes.values()),
+        "worse": sum(v < 0 for v in changes.values()),
+    }
     lines = []
-    if changes:
-        lines.append(
-            f"{signs[0]} better, {signs[1]} equal, "
-            f"{len(changes) - sum(signs)} worse than the original"
-        )
     for name, scale in (("right", 100), ("clip", 1)):
         after = clustered_mean(method.values(f"{name}_after"))
         if after.count and name != part:
-            unit = "% right" if name == "right" else " CLIP score"
-            lines.append(f"{cell(after, scale)}{unit}")
+            label = "right, %" if name == "right" else "CLIP score"
+            lines.append((label, cell(after, scale)))
     calls = clustered_mean(method.values("equivalents"))
     if calls.count:
-        lines.append(f"{calls.mean:,.0f} network calls a picture")
+        flops = clustered_mean(method.values("flops"))
+        size = f" ({flops.mean / 1e12:.3g} TFLOP)" if flops.count else ""
+        lines.append(("network calls", f"{calls.mean:,.0f}{size}"))
     value = (
         gain(method, part)
         if changes
@@ -122,6 +128,7 @@ def _tile(evaluation: Evaluation, method: Scored) -> dict[str, Any]:
         "label": f"{title}{', change' if changes else ''}",
         "value": cell(value, factor, signed=bool(changes)).partition(" [")[0],
         "limits": cell(value, factor, signed=bool(changes)).partition(" ")[2],
+        "signs": signs if changes else {},
         "lines": lines,
     }
 
@@ -159,58 +166,48 @@ def _shot(
         name: [row.get(f"{name}_before"), row.get(f"{name}_after")] for name in SHOWN
     }
     return {
-        "before": _picture(result.before, pictures),
-        "after": _picture(result.after, pictures),
+        "before": copied(result.before, pictures),
+        "after": copied(result.after, pictures),
         "scores": {k: v for k, v in scores.items() if v != [None, None]},
         "details": {k: row[k] for k in DETAILS if row.get(k) not in (None, "")},
         "wrong": row.get("wrong") or "",
         "reason": row.get("reason") or "",
         "failed": row.get("status") == "failed",
+        "film": film(result, pictures),
         "command": command(method, result),
     }
 
 
-def _picture(path: Path | None, folder: Path) -> list[str] | None:
-    """Copy a picture as thumbnail and for a closer look; return both names."""
-    if path is None:
-        return None
-    content = path.read_bytes()
-    name = hashlib.blake2b(content, digest_size=8).hexdigest()
-    with Image.open(path) as picture:
-        if max(picture.size) <= SMALL:
-            _write_once(folder / f"{name}.png", content)
-            return [f"{name}.png"] * 2
-        small, large = folder / f"{name}-s.webp", folder / f"{name}.webp"
-        if not large.is_file():
-            shown = picture.convert("RGB")
-            shown.save(large, quality=90)
-            shown.thumbnail((SMALL, SMALL))
-            shown.save(small, quality=80)
-    return [small.name, large.name]
-
-
-def _write_once(path: Path, content: bytes) -> None:
-    if not path.is_file():
-        write(path, content)
-
-
 def command(method: Method, result: Result) -> str:
-    """Return the command that makes one picture again, or ""."""
-    if not method.settings:
+    """Return the command that makes one picture again.
+
+    It is "" for pictures made elsewhere, and for a prompt of the guide's own, which
+    only a file can give.
+    """
+    row = result.row
+    if not method.settings or row.get("guide_prompt"):
         return ""
     words = ["doodl", str(method.settings.get("command", "fit"))]
     config = method.folder / "config.yaml"
     if config.is_file():
         words += ["--config", str(config)]
-    words += ["--data.prompts", json.dumps([result.prompt], ensure_ascii=False)]
-    words += ["--data.seeds", f"[{result.seed}]", "--results.folder", "results/again"]
+    prompts = json.dumps([result.prompt], ensure_ascii=False)
+    words += ["--data.prompts", prompts if result.prompt else "null"]
+    words += ["--data.seeds", f"[{row.get('seed', result.seed)}]"]
+    images = json.dumps([row["image"]]) if row.get("image") else "null"
+    words += ["--data.images", images, "--data.categories", "null"]
+    words += ["--data.target", str(row.get("target") or "null")]
+    words += ["--data.negative_prompt", str(row.get("negative_prompt") or "")]
+    words += ["--results.folder", "results/again"]
     return shlex.join(words)
 
 
 def _write_sheet(
     questions: Sequence[Question], methods: Sequence[Method], folder: Path
 ) -> None:
-    """Write `sheet.html`, whose files do not tell the methods."""
+    """Write the folder `sheet`, which raters get: nothing in it tells the methods."""
+    folder = folder / "sheet"
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
     results = {
         (m.name, key[0], str(key[1])): result
         for m in methods
@@ -219,13 +216,13 @@ def _write_sheet(
     shown = []
     for q in questions:
         names = [
-            _picture(results[side, q.prompt, q.seed].after, folder / "pictures")
+            copied(results[side, q.prompt, q.seed].after, folder / "pictures")
             for side in (q.left, q.right)
         ]
         pair = [name[1] for name in names if name]
         shown.append({"id": q.id, "prompt": q.prompt, "pictures": pair})
     data = {"sheet": sheet_id(questions), "questions": shown}
-    write(folder / "sheet.html", _render("sheet", data, title="Rating sheet").encode())
+    write(folder / "index.html", _render("sheet", data, title="Rating sheet").encode())
 
 
 def _render(name: str, data: Mapping[str, Any], **values: Any) -> str:

@@ -8,11 +8,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from safetensors.torch import load_file
 
-from doodl.evaluation.cost import calls_made
+from doodl.evaluation.cost import call_cost, calls_made
 from doodl.evaluation.folders import Method
 from doodl.evaluation.layouts import Result, number
 from doodl.evaluation.metrics import (
@@ -27,13 +28,14 @@ from doodl.evaluation.verdicts import Describes, explain, make_judge
 from doodl.evaluation.whiteness import whiteness
 from doodl.generation import Generation
 from doodl.pretrained import Clip
+from doodl.spreadsheets import neutral
 
 COLUMNS = (
     *("method", "prompt", "seed", "category", "status"),
     *("guide_before", "guide_after", "judge_before", "judge_after"),
     *("right_before", "right_after", "wrong", "reason"),
-    *("clip_before", "clip_after", "moved", "psnr", "lpips"),
-    *("updates", "calls", "gradient_calls", "equivalents", "seconds"),
+    *("clip_before", "clip_after", "moved", "psnr", "lpips", "kept", "near"),
+    *("updates", "calls", "gradient_calls", "equivalents", "flops", "seconds"),
     *("norm", "autocorrelation", "kurtosis", "low_frequencies"),
 )
 """Columns of `evaluation.csv`."""
@@ -58,9 +60,18 @@ class Scored:
         """The method's name."""
         return self.method.name
 
-    def values(self, column: str) -> dict[Key, float]:
-        """Return the numbers of a column by generation, without missing ones."""
-        found = {key: number(row.get(column)) for key, row in self.rows.items()}
+    def values(self, column: str, category: str | None = None) -> dict[Key, float]:
+        """Return the numbers of a column by generation, without missing ones.
+
+        Args:
+            column: name of a score.
+            category: of the generations; None for all.
+        """
+        found = {
+            key: number(row.get(column))
+            for key, row in self.rows.items()
+            if category in (None, row["category"])
+        }
         return {key: value for key, value in found.items() if not math.isnan(value)}
 
     @property
@@ -101,11 +112,20 @@ def score(method: Method, scorers: Scorers) -> Scored:
             best = found.get("best", next(iter(found.values()), None))
             rows[key] |= {} if best is None else whiteness(best)
     scored = Scored(method, rows)
+    _count_flops(scored)
     _judge(scored, scorers.judge or _own_judge(method))
     if scorers.clip is not None:
         _score_texts(scored, scorers.clip)
     _measure_movement(scored, scorers)
     return scored
+
+
+def _count_flops(scored: Scored) -> None:
+    cost = call_cost(scored.method.settings)
+    for key, result in scored.method.results.items():
+        calls = calls_made(result.row)
+        if cost is not None and calls is not None:
+            scored.rows[key]["flops"] = calls.flops(cost)
 
 
 def _own_judge(method: Method) -> Describes | None:
@@ -118,7 +138,7 @@ def _own_judge(method: Method) -> Describes | None:
 def _recorded(method: Method, result: Result) -> Scores:
     """Return what the manifest says."""
     row = result.row
-    calls = calls_made(method.settings, row)
+    calls = calls_made(row)
     found: Scores = {
         "method": method.name,
         "prompt": result.prompt,
@@ -147,10 +167,16 @@ def _cell(value: Any) -> float | None:
     return None if math.isnan(found) else found
 
 
-def _with(scored: Scored, *names: str) -> tuple[list[Key], list[list[Path]]]:
-    """Return the generations that have all of these pictures, and their files."""
+def _with(
+    scored: Scored, *names: str, prompted: bool = False
+) -> tuple[list[Key], list[list[Path]]]:
+    """Return the generations that have all of these pictures, and their files.
+
+    With `prompted` they also have a prompt; an edit may have none.
+    """
     results = scored.method.results
-    keys = [k for k in scored.rows if all(getattr(results[k], n) for n in names)]
+    wanted = (*names, "prompt") if prompted else names
+    keys = [k for k in scored.rows if all(getattr(results[k], n) for n in wanted)]
     return keys, [[getattr(results[k], name) for k in keys] for name in names]
 
 
@@ -158,10 +184,12 @@ def _judge(scored: Scored, judge: Describes | None) -> None:
     """Say of every picture whether it is right, and if not, why."""
     if judge is None:
         return
+    described: dict[str, dict[Key, dict[str, str]]] = {}
     for place in ("before", "after"):
         keys, (paths,) = _with(scored, place)
         seen = [found for pixels in batches(paths) for found in judge.describe(pixels)]
-        for key, found in zip(keys, seen, strict=True):
+        described[place] = dict(zip(keys, seen, strict=True))
+        for key, found in described[place].items():
             row, asked = scored.rows[key], scored.method.results[key]
             verdict = explain(found, judge.wanted(Generation(asked.prompt, asked.seed)))
             recorded = row[f"right_{place}"]
@@ -175,10 +203,14 @@ def _judge(scored: Scored, judge: Describes | None) -> None:
                     row["wrong"] = None if recorded else "target"
                     row["reason"] = None if recorded else "not the target asked for"
 
+    for key in described["before"].keys() & described["after"].keys():
+        old, new = described["before"][key], described["after"][key]
+        scored.rows[key]["kept"] = fmean(old[name] == new[name] for name in old)
+
 
 def _score_texts(scored: Scored, clip: Clip) -> None:
     for place in ("before", "after"):
-        keys, (paths,) = _with(scored, place)
+        keys, (paths,) = _with(scored, place, prompted=True)
         prompts = [scored.method.results[key].prompt for key in keys]
         for key, value in zip(keys, clip_scores(paths, prompts, clip), strict=True):
             scored.rows[key][f"clip_{place}"] = value
@@ -210,6 +242,8 @@ def to_csv(scored: Sequence[Scored]) -> str:
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the cells of `COLUMNS`, numbers with six digits."""
     return {
-        name: f"{row[name]:.6g}" if isinstance(row.get(name), float) else row.get(name)
+        name: f"{row[name]:.6g}"
+        if isinstance(row.get(name), float)
+        else neutral(row.get(name))
         for name in COLUMNS
     }

@@ -172,17 +172,6 @@ def any_success(verdicts: Mapping[Key, float]) -> tuple[int, int]:
     return sum(found.values()), len(found)
 
 
-def by_category(
-    values: Mapping[Key, float], categories: Mapping[Key, str]
-) -> dict[str, Interval]:
-    """Return the mean of every category's generations, sorted by name."""
-    names = sorted({categories[key] for key in values if categories.get(key)})
-    return {
-        name: clustered_mean({k: v for k, v in values.items() if categories[k] == name})
-        for name in names
-    }
-
-
 def prompts_needed(
     differences: Mapping[Key, float], half_width: float, *, seeds: int
 ) -> int:

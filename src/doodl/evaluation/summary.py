@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from statistics import median
 
 from doodl.evaluation.scores import Scored
 from doodl.evaluation.statistics import (
@@ -18,14 +19,18 @@ METRICS = {
     "judge_after": ("judge", 1),
     "right_after": ("right", 100),
     "clip_after": ("CLIP score", 1),
+    "near": ("right and near", 100),
     "moved": ("moved", 1),
+    "kept": ("attributes kept", 100),
     "psnr": ("PSNR", 1),
     "equivalents": ("calls", 1),
+    "flops": ("TFLOP", 1e-12),
+    "seconds": ("seconds", 1),
 }
 """Columns that methods are compared on: titles, and factors that they print with."""
 FEW = 10
 """Prompts below which intervals are said to be too narrow."""
-PAIRED = ("judge_after", "right_after", "clip_after", "guide_after")
+PAIRED = ("judge_after", "right_after", "near", "clip_after", "guide_after")
 """Columns with paired differences."""
 
 
@@ -39,6 +44,8 @@ class Evaluation:
         incomparable: columns that methods measure differently.
         distances: FID and KID by method.
         ratings: lines on what people preferred.
+        against: name of the method that the others are compared with; None compares
+            every pair.
     """
 
     methods: list[Scored]
@@ -46,6 +53,7 @@ class Evaluation:
     incomparable: set[str] = field(default_factory=set)
     distances: dict[str, dict[str, float]] = field(default_factory=dict)
     ratings: list[str] = field(default_factory=list)
+    against: str | None = None
 
     @property
     def headline(self) -> str:
@@ -59,15 +67,29 @@ class Evaluation:
         """Whether any method has values in a column."""
         return any(method.values(column) for method in self.methods)
 
-    def pairs(self, column: str) -> list[tuple[Scored, Scored, Comparison]]:
-        """Return the comparison of all pairs of methods on a column."""
+    def pairs(
+        self, column: str, category: str | None = None
+    ) -> list[tuple[Scored, Scored, Comparison]]:
+        """Return the comparison of pairs of methods on a column.
+
+        Args:
+            column: name of a score.
+            category: of the prompts that count; None for all.
+        """
         if column in self.incomparable:
             return []
         found = [
-            (a, b, compare(a.values(column), b.values(column)))
+            (a, b, compare(a.values(column, category), b.values(column, category)))
             for a, b in combinations(self.methods, 2)
+            if self.against in (None, a.name, b.name)
         ]
         return [pair for pair in found if pair[2].difference.count]
+
+    @property
+    def categories(self) -> list[str]:
+        """Names of all categories, sorted."""
+        found = {c for m in self.methods for c in m.categories.values() if c}
+        return sorted(found)
 
 
 def evaluate(methods: Sequence[Scored]) -> Evaluation:
@@ -83,6 +105,7 @@ def evaluate(methods: Sequence[Scored]) -> Evaluation:
                 f"{names} have different {part}s, so their {part} scores are not "
                 "compared."
             )
+    _add_near(found)
     prompts = {prompt for m in methods for prompt, _ in m.rows}
     if len(prompts) < 2:
         found.notes.append(
@@ -102,9 +125,31 @@ def evaluate(methods: Sequence[Scored]) -> Evaluation:
     }
     if len(selectors) > 1:
         found.notes.append(
-            "Some methods report the picture that the guide prefers, others the last."
+            "Some methods report the picture that the guide prefers, others the last; "
+            "--iterate best and --iterate last treat all alike."
         )
     return found
+
+
+def _add_near(found: Evaluation) -> None:
+    """Say which pictures are right at equal movement from the original.
+
+    The limit is the median movement of the first method that moves pictures at all.
+    """
+    moves = [list(m.values("moved").values()) for m in found.methods]
+    limit = next((median(some) for some in moves if some and max(some) > 1e-6), None)
+    if limit is None or len(found.methods) < 2:
+        return
+    for method in found.methods:
+        right, moved = method.values("right_after"), method.values("moved")
+        for key in right.keys() & moved.keys():
+            method.rows[key]["near"] = right[key] * (moved[key] <= limit)
+    if found.has("near"):
+        found.notes.append(
+            f"Near is what moved by at most {limit:.3g}, the median of the first "
+            "method that moves pictures; a picture that is right and farther counts "
+            "as a failure there."
+        )
 
 
 def gain(method: Scored, part: str) -> Interval:

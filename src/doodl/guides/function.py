@@ -16,7 +16,8 @@ class Function(Guide):
 
     Args:
         function: maps pixels (N, 3, H, W) in [0, 1] to losses (N,), lower is better,
-            and treats its N inputs independently (no batch norm). A module is frozen.
+            and treats its N inputs independently (no batch norm). A module is frozen;
+            a metric of torchmetrics (with `reduction="none"`) is reset after each call.
 
     Raises:
         ValueError: `function` cannot be called.
@@ -36,6 +37,8 @@ class Function(Guide):
     @override
     def forward(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         losses, name = self.function(pixels), _name(self.function)
+        if isinstance(self.function, nn.Module) and hasattr(self.function, "reset"):
+            self.function.reset()  # a metric would keep the graphs of all calls
         shape = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses)
         if shape != (len(pixels),):
             raise ValueError(

@@ -10,17 +10,21 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from doodl.files import write
+from doodl.files import create, hold, named, write
 from doodl.generation import Generation
 from doodl.jobs.tables import SUMMARY, Tables
+
+PNG = b"\x89PNG\r\n\x1a\n"
+"""First bytes of every PNG file."""
 
 
 class Archive:
@@ -37,7 +41,9 @@ class Archive:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = named(folder, "the results folder")
+        self._settings = b""
+        self._close: Callable[[], None] = lambda: None
         self.tables = Tables(self.folder)
         for path in (self.folder, *self.folder.parents):
             if path.exists() and not path.is_dir():
@@ -56,11 +62,22 @@ class Archive:
             ValueError: the folder cannot be written to, or has other settings.
         """
         path = self.folder / "settings.json"
+        content = json.dumps(settings, indent=2).encode()
+        self._close()
         with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not (path.is_file() and self._begun()):
-                write(path, json.dumps(settings, indent=2).encode())
-        self.check(settings)
+            self._close = hold(
+                self.folder, lambda: None if self._begun() else write(path, content)
+            )
+            if not self._begun():  # results without settings are refused
+                create(path, content)
+        # Compared even where nothing is made yet: others may be working here.
+        self._compare(settings)
+        self._settings = path.read_bytes()
+
+    def close(self) -> None:
+        """Let other settings have the folder, if it has no results."""
+        self._close()
 
     def check(self, settings: Mapping[str, Any]) -> None:
         """Refuse the folders that `open` refuses, and create nothing.
@@ -75,12 +92,21 @@ class Archive:
             (self.folder / f".writable-{os.getpid()}").unlink()
             for folder in made:
                 folder.rmdir()
+        if self._begun():
+            self._compare(settings)
+
+    def _compare(self, settings: Mapping[str, Any]) -> None:
+        """Refuse a folder that belongs to other settings, or to unknown ones."""
         path = self.folder / "settings.json"
-        if not (path.is_file() and self._begun()):
-            return
         try:
-            there = json.loads(path.read_text())
-        except ValueError as error:
+            there = json.loads(path.read_bytes())
+        except FileNotFoundError as error:
+            raise ValueError(
+                f"The folder '{self.folder}' has results, but no settings.json that "
+                "says how they were made; put it back, or choose another "
+                "--results.folder."
+            ) from error
+        except (ValueError, OSError) as error:
             raise ValueError(
                 f"Could not read the settings of these results, '{path}': {error}; "
                 "choose another --results.folder."
@@ -107,8 +133,8 @@ class Archive:
             ) from error
 
     def digest(self) -> str:
-        """Return a hash of the settings, eight characters long."""
-        content = (self.folder / "settings.json").read_bytes()
+        """Return a hash of the settings that were compared, eight characters long."""
+        content = self._settings or (self.folder / "settings.json").read_bytes()
         return hashlib.blake2b(content, digest_size=4).hexdigest()
 
     # Finished generations ---------------------------------------------------------
@@ -129,8 +155,14 @@ class Archive:
         return [
             generation
             for generation, row in zip(batch, rows, strict=True)
-            if row is None or row["status"] == "failed"
+            if row is None or row["status"] == "failed" or self._lacks(row)
         ]
+
+    def _lacks(self, row: Mapping[str, Any]) -> bool:
+        """Return whether a file of a finished generation is missing or damaged."""
+        names = row.get("files")
+        folder = self.folder / str(row["id"])
+        return not all(_is_whole(folder / str(name)) for name in names or [])
 
     def save(
         self,
@@ -142,7 +174,10 @@ class Archive:
         folder = self.folder / generation.id
         folder.mkdir(exist_ok=True)
         for name, content in files.items():
+            if (folder / name).is_dir():  # a damaged folder is repaired
+                shutil.rmtree(folder / name)
             write(folder / name, content)
+        row = {**row, "files": sorted(name for name in files if files[name])}
         write(folder / SUMMARY, json.dumps(row, indent=2).encode())
 
     # Begun batches ----------------------------------------------------------------
@@ -177,6 +212,15 @@ class Archive:
         names = "\n".join(generation.id for generation in batch).encode()
         key = hashlib.blake2b(names, digest_size=8).hexdigest()
         return self.folder / ".state" / f"{key}.pt"
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether a file has content, and a `.png` file begins like a PNG."""
+    if not path.is_file():  # missing, or a folder or a pipe
+        return False
+    with path.open("rb") as file:
+        start = file.read(len(PNG))
+    return start == PNG if path.suffix == ".png" else bool(start)
 
 
 def differences(there: Any, here: Any, key: str = "") -> list[str]:

@@ -35,8 +35,8 @@ def check_file(prompts: str) -> None:
     """
     looks = Path(prompts).suffix.lower() in (".txt", ".csv", ".jsonl")
     try:
-        found = Path(prompts).is_file()
-    except OSError:  # a text that is too long for a path
+        found = bool(prompts.strip()) and Path(prompts).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):  # too long for a path, or no user
         found = False
     if not looks and not found:
         raise ValueError(
@@ -60,6 +60,11 @@ def check_prompts(prompts: Sequence[str]) -> None:
             raise ValueError(
                 f"Expected prompts with at least one word, received {prompt!r} at "
                 f"position {i + 1}; remove it or fill it in."
+            )
+        if prompt.strip() == "null":
+            raise ValueError(
+                f"Expected prompts, received the text 'null' at position {i + 1}; "
+                "remove it, or write a word with another meaning."
             )
     check_distinct("prompts", prompts)
 

@@ -15,14 +15,15 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
+from doodl.files import named
 from doodl.generation import Generation
 from doodl.jobs.checks import (
-    check_distinct,
     check_file,
     check_prompts,
     check_seeds,
     parse_seeds,
 )
+from doodl.jobs.generations import Batches, Generations
 from doodl.jobs.loaders import DealtBatches, RemainingUpdates, passthrough_loader
 from doodl.jobs.prompts import Row, read_prompts
 
@@ -82,16 +83,15 @@ class PromptsAndSeeds(LightningDataModule):
         default = None if target is None else str(target)
         rows = [replace(r, class_name=r.class_name or default) for r in rows]
         if images:
+            images = [str(named(image, "a picture")) for image in images]
             rows = [
                 replace(r, image=r.image or image) for r in rows for image in images
             ]
-        self.generations = make_generations(rows, seeds, negative_prompt)
-        check_distinct("generations", [g.id for g in self.generations])
+        self.generations = Generations(rows, seeds, negative_prompt)
 
-    def batches(self) -> list[list[Generation]]:
+    def batches(self) -> Batches:
         """All generations in order, `batch_size` at a time, for any number of ranks."""
-        starts = range(0, len(self.generations), self.batch_size)
-        return [self.generations[i : i + self.batch_size] for i in starts]
+        return Batches(self.generations, self.batch_size)
 
     @override
     def train_dataloader(self) -> DataLoader[int]:
@@ -118,24 +118,3 @@ class PromptsAndSeeds(LightningDataModule):
         if self.trainer is None:
             raise RuntimeError("The data belongs to no trainer yet; pass it to fit().")
         return self.trainer
-
-
-def make_generations(
-    rows: Sequence[Row], seeds: Sequence[int], negative_prompt: str = ""
-) -> list[Generation]:
-    """Every row with every seed, or with its own one; a row's seeds are adjacent."""
-    return [
-        Generation(
-            prompt=row.prompt,
-            seed=seed,
-            negative_prompt=(
-                negative_prompt if row.negative_prompt is None else row.negative_prompt
-            ),
-            guide_prompt=row.guide_prompt,
-            target=row.class_name,
-            image=row.image,
-            name=row.id,
-        )
-        for row in rows
-        for seed in (seeds if row.seed is None else [row.seed])
-    ]

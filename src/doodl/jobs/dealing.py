@@ -110,6 +110,11 @@ class Work(Generic[T]):
         self._dealt = deal(batches, count, remaining)
         self.current = next(self._dealt, None)
 
+    @property
+    def left(self) -> bool:
+        """Whether there is a batch to make."""
+        return self.current is not None
+
     def advance(self) -> None:
         """Take the next batch."""
         self.current = next(self._dealt, None)

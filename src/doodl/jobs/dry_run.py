@@ -14,11 +14,13 @@ from doodl.events import Events
 from doodl.guided_generation import GuidedGeneration
 from doodl.jobs.cost import METRICS, JobCost, cost_table
 from doodl.jobs.data import PromptsAndSeeds
+from doodl.jobs.generations import count_remaining
 from doodl.jobs.probe import Probe
 from doodl.jobs.timing import CallCost
 from doodl.precision import placement_of
 from doodl.pretrained import TextToImage
 from doodl.pretrained.outline import outline
+from doodl.render_settings import RenderSettings
 from doodl.rendering import Renderer
 from doodl.sampling import memory
 from doodl.sampling.gradient import GradientCalls, gradient_calls
@@ -50,27 +52,26 @@ def dry_run(
     weights = sum(p.numel() * p.element_size() for p in _parameters(model))
     available = _room(weights, device)
     events = Events(trainer.callbacks)  # type: ignore[attr-defined]
-    batches = [rest for batch in data.batches() if (rest := events.remaining(batch))]
-    batch = len(max(batches, key=len, default=[])) or 1
-    probe = Probe.prepare(renderer, data.generations, batch)
+    rest = count_remaining(data.batches(), events.remaining)
+    batch = rest.largest or 1
+    probe = Probe.prepare(renderer, data.generations.sample(), batch)
     calls, decoder = probe.measure(device)
     height, width = (side * model.factor for side in renderer.shape[1:])
     apart = settings.execution.apart(device, height * width)
     latent = math.prod(renderer.shape) * settings.latents_dtype.itemsize
     count, chain = settings.method.num_latents, probe.num_calls
-    start = settings.edit or settings.start
     pictures = 9 * height * width  # three of them, at most 3 bytes a pixel
     return JobCost(
-        remaining=sum(map(len, batches)),
-        batches=len(batches),
+        remaining=rest.generations,
+        batches=rest.batches,
         batch=batch,
-        updates=module.num_updates,
+        updates=module.num_updates - (settings.start is not None),
         guided=len(probe.guided),
         plain=len(probe.plain),
         calls=calls,
         decoder=decoder.times(count * batch, apart=apart),
         gradient=_gradient(renderer, calls, available),
-        other_chains=1 + (start.num_calls(chain) / chain if start else 0),
+        other_chains=_other_chains(settings, chain),
         reversible=settings.method.reversible,
         weights=weights,
         latents=batch * latent,
@@ -84,6 +85,18 @@ def print_cost(cost: JobCost) -> None:
     console = Console()
     console.print(cost_table(cost))
     console.print("Not counted: guide, judge, and loading the networks.")
+
+
+def _other_chains(settings: RenderSettings, chain: int) -> float:
+    """Return the chains without gradient: the last rendering, an edit's or a start's.
+
+    A start's first rendering has no gradient either.
+    """
+    if settings.edit is not None:
+        return 1 + settings.edit.num_calls(chain) / chain
+    if settings.start is not None:
+        return 2 + settings.start.num_calls(chain) / chain
+    return 1
 
 
 def _parameters(model: TextToImage) -> Iterator[Tensor]:

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Timer
 
 from doodl.events import Events
+from doodl.generation import Generation
+from doodl.guides import Classifier, Ensemble
+from doodl.guides.rehearsal import Stage, rehearse, users_guides
 from doodl.jobs.data import PromptsAndSeeds
+from doodl.jobs.dealing import Work, count_alone
 from doodl.jobs.strategy import refuse_stock_strategies
-from doodl.precision import weights_of
+from doodl.precision import placement_of, weights_of
+from doodl.pretrained import load_text_to_image
+from doodl.pretrained.outline import outline
 from doodl.render_settings import RenderSettings
+
+MEANINGLESS = (
+    "max_epochs",
+    "min_epochs",
+    "min_steps",
+    "limit_val_batches",
+    "limit_test_batches",
+    "val_check_interval",
+)
+"""Settings of a trainer for loops that do not exist here."""
 
 
 def preflight(
@@ -35,34 +55,112 @@ def preflight(
     refuse_trainer_settings(trainer)
     refuse_stock_strategies(trainer.strategy)
     weights_of(trainer)
-    settings.check(data.generations)
+    settings.check(data.generations.one_per_row())
+    _warn_of_unused_target(settings, data)
     events = Events(trainer.callbacks)  # type: ignore[attr-defined]
     events.states()
     events.check(trainer, module)
+
+
+def begin(module: Any, trainer: Trainer, data: Any) -> Work[Sequence[Generation]]:
+    """Check a job, and return the batches that this process makes.
+
+    The arguments are those of `rehearse_guides`.
+
+    Raises:
+        ValueError: in one sentence: what was expected, what was received, what to do.
+    """
+    preflight(module, module.settings, trainer, data)
+    events = Events(trainer.callbacks)  # type: ignore[attr-defined]
+    count = getattr(trainer.strategy, "count", count_alone)()
+    work = Work(data.batches(), count, events.remaining)
+    if work.left:
+        rehearse_guides(module, trainer, data)
+    return work
+
+
+def _warn_of_unused_target(settings: RenderSettings, data: PromptsAndSeeds) -> None:
+    """Warn of a class if no classifier, verdict or user's guide can use it."""
+    target = data.generations.rows[0].class_name
+    guides = list(settings.watchers.values())
+    members = [
+        m for g in guides for m in (g.members if isinstance(g, Ensemble) else [g])
+    ]
+    used = any(isinstance(m, Classifier) or users_guides(m) for m in members)
+    if target is not None and settings.verdict is None and not used:
+        warnings.warn(
+            f"No guide uses the class '{target}'; choose doodl.guides.Classifier, or "
+            "leave data.target and the column class out.",
+            stacklevel=2,
+        )
+
+
+def rehearse_guides(module: Any, trainer: Trainer, data: PromptsAndSeeds) -> None:
+    """Call guide and judge on two small pictures if a user wrote them.
+
+    A guide that fails on small pictures may need the model's size; it is then called
+    on pictures of that size.
+
+    Args:
+        module: the `GuidedGeneration`, whose model is not loaded yet.
+        trainer: decides device and precision.
+        data: the generations of the job.
+
+    Raises:
+        ValueError: the guide fails; the message gives the line and the remedy.
+    """
+    placement = placement_of(trainer)
+    for role, guide in module.settings.watchers.items():
+        stage = Stage(
+            gradient=role == "guide" and not trainer.predicting,
+            device=placement["device"],
+            autocast=placement["autocast"],
+        )
+        for own in users_guides(guide):
+            try:
+                rehearse(own, data.generations, stage)
+            except ValueError:
+                size = None if own.input_size else _size(module)
+                if size in (None, stage.size):
+                    raise
+                rehearse(own, data.generations, replace(stage, size=size))
+
+
+def _size(module: Any) -> tuple[int, int] | None:
+    """Return height and width of the job's pictures, or None if they are unknown."""
+    height, width = module.settings.height, module.settings.width
+    if height and width:
+        return height, width
+    try:
+        if isinstance(module.pretrained, str):
+            model = outline(module.pretrained, loading=module.loading)
+        else:
+            model = load_text_to_image(module.pretrained)
+        shape = model.latent_shape(height, width)
+    except (ValueError, OSError):  # reported when the model is loaded
+        return None
+    return shape[1] * model.factor, shape[2] * model.factor
 
 
 def refuse_trainer_settings(trainer: Trainer) -> None:
     """Refuse a trainer that would change the gradient, or leave updates out.
 
     Raises:
-        ValueError: it clips gradients, adds those of several updates, or ends a batch
-            of generations before its updates are done.
+        ValueError: it clips gradients, adds those of several updates, ends a batch of
+            generations before its updates are done, or makes
+            nothing.
     """
-    limit = trainer.limit_train_batches
-    whole = isinstance(limit, float) and limit == 1
-    # The first two set the others as well.
-    early: dict[str, Any] = {
-        "fast_dev_run": vars(trainer)["fast_dev_run"] or None,
-        "overfit_batches": vars(trainer)["overfit_batches"] or None,
-        "max_steps": None if trainer.max_steps == -1 else trainer.max_steps,
-        "limit_train_batches": None if whole else limit,
-    }
-    for name, value in early.items():
-        if value is not None:
-            raise ValueError(
-                f"Expected no trainer.{name}, received {value}, which would end a "
-                "generation before its updates are done; set model.num_updates."
-            )
+    for name, value in _shortened(trainer).items():
+        raise ValueError(
+            f"Expected no trainer.{name}, received {value}, which would end a "
+            "generation before its updates are done; set model.num_updates."
+        )
+    time = next((c for c in trainer.callbacks if isinstance(c, Timer)), None)  # type: ignore[attr-defined]
+    if time is not None and not (time.time_remaining() or 0) > 0:
+        raise ValueError(
+            "Expected a trainer.max_time above zero, received none in which anything "
+            "can be made; give a longer one as 00:08:00:00."
+        )
     if trainer.gradient_clip_val:
         raise ValueError(
             f"Expected no trainer.gradient_clip_val, received "
@@ -73,3 +171,36 @@ def refuse_trainer_settings(trainer: Trainer) -> None:
             f"Expected trainer.accumulate_grad_batches of 1, received "
             f"{trainer.accumulate_grad_batches}; a training batch is one update."
         )
+
+
+def _shortened(trainer: Trainer) -> dict[str, Any]:
+    """Return the settings that would leave updates or generations out, by name."""
+    # The first two set the others as well.
+    limits: dict[str, Any] = {
+        "fast_dev_run": vars(trainer)["fast_dev_run"] or None,
+        "overfit_batches": vars(trainer)["overfit_batches"] or None,
+        "max_steps": None if trainer.max_steps == -1 else trainer.max_steps,
+    }
+    for name in ("limit_train_batches", "limit_predict_batches"):
+        limit = getattr(trainer, name)
+        whole = isinstance(limit, float) and limit == 1
+        limits[name] = None if whole else limit
+    return {name: value for name, value in limits.items() if value is not None}
+
+
+def refuse_meaningless_settings(given: Mapping[str, Any]) -> None:
+    """Refuse settings of a trainer that nothing here reads.
+
+    Args:
+        given: those of the command line and its configurations.
+
+    Raises:
+        ValueError: naming the setting.
+    """
+    for name in MEANINGLESS:
+        if given.get(name) is not None:
+            raise ValueError(
+                f"Expected no trainer.{name}, received {given[name]}, which means "
+                "nothing here: data decides how many batches there are, and "
+                "model.num_updates how many updates; leave it out."
+            )

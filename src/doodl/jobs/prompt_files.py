@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from doodl.files import read
+
 Fields = dict[str, Any]
 
 TEXTS = ("prompt", "negative_prompt", "guide_prompt", "image")
@@ -96,9 +98,7 @@ class _Pairs(list):
 
 
 def _text(path: Path) -> str:
-    if not path.is_file():
-        raise ValueError(f"Expected a file of prompts, received {path}; there is none.")
-    content = path.read_bytes()
+    content = read(path, "a file of prompts")
     try:
         text = content.decode("utf-8-sig")
         bad = text.find("\0")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from doodl.files import named
 from doodl.jobs.prompt_files import NAMES, TEXTS, Fields, read_records, refuse
 
 
@@ -64,7 +65,7 @@ def read_prompts(
             prompt is empty; a seed is not in [0, 2^63); two rows or ids are equal; or
             no row has a requested category.
     """
-    path = Path(path)
+    path = named(path, "a file of prompts")
     rows = [_row(path, line, fields) for line, fields in read_records(path)]
     if categories is not None:
         rows = _selected(path, rows, categories)
@@ -85,7 +86,7 @@ def _row(path: Path, line: int, fields: Fields) -> Row:
             if re.search("[\ud800-\udfff]", value):
                 refuse(path, line, f"characters in '{name}'", "half of one")
             fields = fields | {name: value.strip()}
-    if not fields.get("prompt"):
+    if fields.get("prompt") in (None, "", "null"):
         refuse(path, line, "a prompt with at least one word", fields.get("prompt"))
     seed = fields.get("seed")
     whole = isinstance(seed, int) and not isinstance(seed, bool)

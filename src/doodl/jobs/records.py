@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from safetensors.torch import save
 
 from doodl import images
+from doodl.generation import Generation
+from doodl.jobs.picture_text import picture_texts
 from doodl.trajectory import Trajectory
-from doodl.version import __version__
 
 
 def picture_files(
-    trajectory: Trajectory, index: int, settings: str
+    trajectory: Trajectory, index: int, settings: Mapping[str, Any], digest: str
 ) -> dict[str, bytes]:
     """Return the files of a generation's pictures and of the latents that make them.
 
     Args:
         trajectory: the record of its batch.
         index: of the generation in the batch.
-        settings: digest of the folder's settings, which the pictures carry.
+        settings: the folder's settings, which the pictures carry as text.
+        digest: a hash of these settings.
     """
     generation = trajectory.generations[index]
     snapshots = {
@@ -28,18 +31,10 @@ def picture_files(
         "final": trajectory.last[index],
     }
     shots = {name: shot for name, shot in snapshots.items() if shot is not None}
-    metadata = {
-        "prompt": generation.prompt,
-        "seed": str(generation.seed),
-        "settings": settings,
-        "software": f"doodl {__version__}",
-    }
-    files = {
-        f"{name}.png": images.encode(
-            shot.pixels, {**metadata, "update": str(shot.update)}
-        )
-        for name, shot in shots.items()
-    }
+    files = {}
+    for name, shot in shots.items():
+        texts = picture_texts(generation, shot, settings, digest)
+        files[f"{name}.png"] = images.encode(shot.pixels, texts)
     latents = {
         name: shot.latents.clone()  # one snapshot may be both best and final
         for name, shot in shots.items()
@@ -69,4 +64,13 @@ def summary(trajectory: Trajectory, index: int, status: str) -> dict[str, Any]:
         "selector": trajectory.selector,
         "folder": generation.id,
         "reason": failure or reason,
+        "calls": last.calls[0] if last else 0,
+        "gradient_calls": last.calls[1] if last else 0,
+        **_asked(generation),
     }
+
+
+def _asked(generation: Generation) -> dict[str, str]:
+    """Return what was asked for besides prompt and seed, where it was."""
+    names = ("negative_prompt", "guide_prompt", "target", "image")
+    return {n: value for n in names if (value := getattr(generation, n))}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from doodl.terminal import line
+
+COLUMNS = ("prompt", "seed", "guide", "judge", "verdict")
 MOST = 64
 """Rows that the table shows at most."""
 
@@ -16,23 +20,45 @@ MOST = 64
 def scores_table(rows: list[dict[str, Any]]) -> Table:
     """Return a table of first and best scores, one row a generation.
 
+    Its footer has the means of the scores, and how many pictures were right.
+
     Args:
         rows: rows of the manifest.
     """
-    table = Table(box=None, header_style="bold")
-    for name in ("prompt", "seed", "guide", "judge", "verdict"):
-        table.add_column(name, justify="left" if name == "prompt" else "right")
-    for row in rows:
+    done = [row for row in rows if row["status"] != "failed"]
+    footers = _totals(done) if len(done) > 1 else dict.fromkeys(COLUMNS, "")
+    table = Table(
+        box=None, header_style="bold", footer_style="bold", show_footer=len(done) > 1
+    )
+    for name in COLUMNS:
+        side: Literal["left", "right"] = "left" if name == "prompt" else "right"
+        table.add_column(name, footer=footers[name], justify=side)
+    for row in rows[:MOST]:
         table.add_row(
-            escape(row["prompt"]),
+            escape(line(row["prompt"])),
             str(row["seed"]),
             _change(row["guide_first"], row["guide_best"]),
             _change(row["judge_first"], row["judge_best"]),
-            row["reason"]
+            escape(line(row["reason"]))
             if row["status"] == "failed"
             else _change(row["verdict_first"], row["verdict_best"]),
         )
     return table
+
+
+def _totals(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the footer of every column: means, and how many pictures are right."""
+    totals = {"prompt": f"mean of {len(rows)} generations", "seed": ""}
+    for name in ("guide", "judge"):
+        pairs = [(row[f"{name}_first"], row[f"{name}_best"]) for row in rows]
+        known = [pair for pair in pairs if None not in pair]
+        means = [fmean(side) for side in zip(*known, strict=True)] or [None, None]
+        totals[name] = _change(*means)
+    verdicts = [(row["verdict_first"], row["verdict_best"]) for row in rows]
+    known = [pair for pair in verdicts if None not in pair]
+    before, after = (sum(pair[i] for pair in known) for i in (0, 1))
+    right = f"{before} → {after} of {len(known)} right"
+    return totals | {"verdict": right if known else _change(None, None)}
 
 
 def _change(first: float | bool | None, best: float | bool | None) -> str:
@@ -57,7 +83,7 @@ def print_report(rows: list[dict[str, Any]], total: int, folder: Path) -> None:
     """
     console = Console()
     if rows:
-        console.print(scores_table(rows[:MOST]))
+        console.print(scores_table(rows))
     if len(rows) > MOST:
         console.out(f"and {len(rows) - MOST} more", highlight=False)
     if missing := total - len(rows):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from doodl.files import write
+from doodl.spreadsheets import neutral
 
 COLUMNS = (
     "id",
@@ -28,8 +29,21 @@ COLUMNS = (
     "selector",
     "folder",
     "reason",
+    "calls",
+    "gradient_calls",
 )
 """Columns of `manifest.csv`."""
+SCORE = (float, int, type(None))
+TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("prompt", "selector", "folder"), (str,)),
+    **dict.fromkeys(("seed", "updates"), (int,)),
+    **dict.fromkeys(("guide_first", "guide_best", "judge_first", "judge_best"), SCORE),
+    **dict.fromkeys(("verdict_first", "verdict_best"), (bool, type(None))),
+    "reason": (str, type(None)),
+    "files": (list,),
+}
+"""Types of the values of a summary."""
+STATUSES = ("finished", "stopped", "failed", "sampled")
 TIMES = ("id", "seconds")
 """Columns of `timings.csv`, apart because seconds differ from run to run."""
 
@@ -127,7 +141,7 @@ class Tables:
         entry = self._entries.get(name)
         if entry is None or entry.changed != changed:
             row = _read(self.folder / name / SUMMARY)
-            if row is None:
+            if row is None or not _is_row(row, name):
                 return None
             timed = row | (_read(self.folder / name / TIMING) or {})
             lines = _line(timed, COLUMNS), _line(timed, TIMES)
@@ -143,7 +157,14 @@ def _read(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
+def _is_row(row: dict[str, Any], name: str) -> bool:
+    """Return whether a summary is that of a folder and its values have their types."""
+    typed = all(isinstance(row[key], TYPES[key]) for key in row.keys() & TYPES.keys())
+    return typed and row.get("id") == name and row.get("status") in STATUSES
+
+
 def _line(row: dict[str, Any], columns: tuple[str, ...]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow([row.get(name) for name in columns])
+    cells = [neutral(row.get(name)) for name in columns]
+    csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 SHAPES = Path(__file__).parents[1] / "shapes" / "weights"
@@ -17,7 +18,8 @@ def locate(name: str, marker: str) -> str:
 
     Raises:
         ValueError: the name is that of a local folder which does not exist or does not
-            contain `marker`, or of a shapes network that does not exist.
+            contain `marker`, or of a shapes network that does not exist, or no possible
+            name of a model.
     """
     if name == "shapes" or name.startswith("shapes/"):
         folder = SHAPES / (name.partition("/")[2] or "pipeline")
@@ -29,6 +31,15 @@ def locate(name: str, marker: str) -> str:
             )
         return str(folder)
     path = Path(name).expanduser()
+    if marker == "model_index.json" and "/" not in name and not path.exists():
+        close = difflib.get_close_matches(name, ["shapes"], 1, 0.5)
+        hint = (
+            "did you mean shapes?" if close else "hub ids have the form 'owner/name'."
+        )
+        raise ValueError(
+            f"Expected 'shapes', a folder or a hub id as the model, received '{name}'; "
+            f"{hint}"
+        )
     local = path.exists() or name.count("/") > 1 or name.startswith((".", "/", "~"))
     if local and not (path / marker).is_file():
         raise ValueError(

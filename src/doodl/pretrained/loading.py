@@ -96,7 +96,7 @@ def check_source(name: str | Pipeline, loading: CheckpointSource | None = None) 
     Nothing is loaded, and the hub is not asked.
 
     Args:
-        name: name of the model, as `load_text_to_image` takes it.
+        name: the model, as `load_text_to_image` takes it.
         loading: revision, variant, configuration and LoRAs of the checkpoint.
 
     Raises:
@@ -130,8 +130,7 @@ def check_source(name: str | Pipeline, loading: CheckpointSource | None = None) 
 def check_parts(source: str, index: dict[str, Any]) -> None:
     """Refuse a pipeline's folder that lacks the folder of a component.
 
-    Without this check transformers would make a tokenizer with an empty vocabulary
-    where its folder is missing.
+    Otherwise transformers makes a tokenizer without a vocabulary for a missing folder.
 
     Args:
         source: the pipeline's folder.
@@ -145,10 +144,10 @@ def check_parts(source: str, index: dict[str, Any]) -> None:
         for name, value in index.items()
         if isinstance(value, list | tuple) and value[0] and name not in UNUSED
     ]
-    missing = [part for part in parts if not (Path(source) / part).is_dir()]
+    missing = [part for part in parts if not any((Path(source) / part).glob("*"))]
     if missing:
         raise ValueError(
-            f"Expected a folder for each part of the pipeline at '{source}', found "
+            f"Expected a filled folder for each part of the pipeline '{source}', found "
             f"none for {', '.join(missing)}; download or save it again."
         )
 
@@ -178,6 +177,7 @@ def _reader(
         torch_dtype=dtype,
         revision=loading.revision,
         variant=loading.variant,
+        use_safetensors=True,  # a pickle could run code
         **_without(kind),
     )
 

@@ -16,15 +16,17 @@ class Momentum(Transform):
 
     Args:
         momentum: decay of m in [0, 1).
+        nesterov: whether the step looks ahead:  g <- g + `momentum` m, as in
+            `torch.optim.SGD`.
 
     Raises:
         ValueError: `momentum` is out of range.
     """
 
-    def __init__(self, momentum: float = 0.9) -> None:
+    def __init__(self, momentum: float = 0.9, nesterov: bool = False) -> None:
         if not 0 <= momentum < 1:
             raise ValueError(f"Expected a momentum in [0, 1), received {momentum}.")
-        self.momentum = momentum
+        self.momentum, self.nesterov = momentum, nesterov
 
     @override
     def start(self, latents: Tensor) -> dict[str, Tensor]:
@@ -33,4 +35,5 @@ class Momentum(Transform):
     @override
     def __call__(self, update: Update) -> None:
         m = self.momentum * update.recall("momentum") + update.step
-        update.step = update.memory["momentum"] = m
+        update.memory["momentum"] = m
+        update.step = update.step + self.momentum * m if self.nesterov else m

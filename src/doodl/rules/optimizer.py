@@ -75,8 +75,7 @@ class LatentOptimizer(Optimizer):
     def start(self, seeds: Sequence[int]) -> None:
         """Begin a new batch at update 0; store its norms, and clear the rule's memory.
 
-        To resume an interrupted batch bit for bit, start it again and then load the
-        saved `state_dict`.
+        To resume an interrupted batch bit for bit, start it again and call `resume`.
 
         Args:
             seeds: one seed for each generation, for the noise of the updates.
@@ -91,6 +90,15 @@ class LatentOptimizer(Optimizer):
                 for transform in self.rule(group):
                     state |= transform.start(latents.detach())
                 self.state[latents] = state
+
+    def saved(self) -> dict[Any, dict[str, Any]]:
+        """Return a copy of the rule's memory, which `resume` takes."""
+        memory = self.state_dict()["state"]
+        return {latents: dict(values) for latents, values in memory.items()}
+
+    def resume(self, saved: dict[Any, dict[str, Any]]) -> None:
+        """Replace the rule's memory by a value of `saved`."""
+        self.load_state_dict({**self.state_dict(), "state": saved})
 
     @override
     @torch.no_grad()

@@ -16,6 +16,7 @@ def paper_rule(
     tie_gradients: bool,
     average_pair: bool,
     renormalize: bool,
+    nesterov: bool = False,
 ) -> list[Transform]:
     """Return the rule of `doodl.optimizer.LatentSGD`; the arguments are the same.
 
@@ -26,7 +27,7 @@ def paper_rule(
         Scale(),
         *([Tie()] if tie_gradients else []),
         Clip(clip),
-        Momentum(momentum),
+        Momentum(momentum, nesterov),
         Descend(),
         Noise(noise_scale),
         *([Average()] if average_pair else []),

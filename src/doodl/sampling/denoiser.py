@@ -67,6 +67,9 @@ class GuidedDenoiser:
         combine: maps f_u, f_c and w to the guided prediction; it returns f_c for
             w = 1.
 
+    Attributes:
+        calls: predictions since the counts were last set, without and with gradient.
+
     Raises:
         ValueError: the scale is not finite, or the interval is empty.
 
@@ -97,6 +100,7 @@ class GuidedDenoiser:
         self.dtype = dtype
         self.interval = interval
         self.combine = combine
+        self.calls = (0, 0)
 
     def guides(self, timestep: float) -> bool:
         """Return whether the prediction at a timestep has guidance."""
@@ -116,6 +120,8 @@ class GuidedDenoiser:
             timestep: a Python number, so that no transfer from a device is needed.
             conditioning: further inputs, with leading dimension B.
         """
+        gradient = torch.is_grad_enabled() and z.requires_grad
+        self.calls = (self.calls[0] + (not gradient), self.calls[1] + gradient)
         inputs = z.to(self.dtype or z.dtype)
         if conditioning.negative is None or not self.guides(timestep):
             return self._call(inputs, timestep, conditioning.positive).to(z.dtype)

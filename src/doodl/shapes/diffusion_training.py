@@ -131,10 +131,10 @@ def noisy_timesteps(spread: Tensor, count: int) -> Tensor:
     """Return timesteps (N,), a third of them in the noisiest fifth of `count`.
 
     Args:
-        spread: (N,) uniform in [0, 1).
+        spread: (N,) uniform in [0, 1), or 1 by rounding.
         count: timesteps of the schedule.
     """
-    return (count * (1 - (1 - spread) ** 1.5)).long()
+    return (count * (1 - (1 - spread) ** 1.5)).long().clamp_max(count - 1)
 
 
 def loss_weights(ratio: Tensor) -> Tensor:

@@ -1,0 +1,123 @@
+"""A table's comparisons beside the paper's figures, and the sentence that ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from doodl.evaluation.markdown import cell, table
+from doodl.evaluation.statistics import Interval, clustered_mean, compare
+from doodl.evaluation.summary import METRICS, Evaluation
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One comparison.
+
+    Args:
+        label: its name in the table.
+        column: score that is compared.
+        of: a method.
+        to: the method that it is compared with.
+        relative: whether the difference is given in percent of the mean of `to`.
+        category: of the prompts that count; None for all.
+        paper: what the paper reports, in its words.
+    """
+
+    label: str
+    column: str
+    of: str
+    to: str
+    relative: bool = False
+    category: str | None = None
+    paper: str = "–"
+
+
+def measure(evaluation: Evaluation, figure: Figure) -> Interval | None:
+    """Return a figure with its interval; None where a method or the score is missing.
+
+    The interval of a relative figure is that of the difference, divided by the mean.
+    """
+    methods = {m.name: m for m in evaluation.methods}
+    if not {figure.of, figure.to} <= methods.keys():
+        return None
+    first, second = (
+        methods[name].values(figure.column, figure.category)
+        for name in (figure.of, figure.to)
+    )
+    found = compare(first, second).difference
+    base = clustered_mean(second).mean
+    if not found.count or (figure.relative and base == 0):
+        return None
+    if figure.relative:
+        scale = 100 / abs(base)
+        values = {
+            name: getattr(found, name) * scale for name in ("mean", "low", "high")
+        }
+        return replace(found, **values)
+    return found
+
+
+def figures_table(evaluation: Evaluation, figures: Sequence[Figure]) -> list[str]:
+    """Return the figures as a table, the paper's in its last column."""
+    rows = []
+    for figure in figures:
+        value = measure(evaluation, figure)
+        title, factor = METRICS[figure.column]
+        unit = "%" if figure.relative else " points" if factor == 100 else ""
+        factor = 1 if figure.relative else factor
+        text = "–" if value is None else cell(value, factor, signed=True) + unit
+        prompts = "" if value is None else str(value.prompts)
+        label = f"{figure.label} ({title})" if not figure.relative else figure.label
+        rows.append([label, prompts, text, figure.paper])
+    return table(["", "prompts", "here", "the paper"], rows) if rows else []
+
+
+def conclusion(evaluation: Evaluation, column: str, ours: str) -> str:
+    """Return one sentence: where a method is ahead, where behind, where neither."""
+    title, factor = METRICS[column]
+    groups: dict[str, list[str]] = {
+        "ahead of": [],
+        "behind": [],
+        "not told apart from": [],
+    }
+    for a, b, found in evaluation.pairs(column):
+        if ours not in (a.name, b.name):
+            continue
+        other, sign = (b.name, 1) if a.name == ours else (a.name, -1)
+        value = _signed(found.difference, sign)
+        if not value.known:
+            return (
+                f"By {title}, nothing is decided: intervals need two prompts or more."
+            )
+        verdict = "not told apart from"
+        if value.excludes_zero:
+            verdict = "ahead of" if value.mean > 0 else "behind"
+        groups[verdict].append(f"{other} ({cell(value, factor, signed=True)})")
+    parts = [f"{name} {_listed(names)}" for name, names in groups.items() if names]
+    if not parts:
+        return f"By {title}, {ours} is compared with no other method."
+    return f"By {title}, {ours} is {_listed(parts)}."
+
+
+def _signed(value: Interval, sign: int) -> Interval:
+    if sign > 0:
+        return value
+    return replace(value, mean=-value.mean, low=-value.high, high=-value.low)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + " and " * (len(names) > 1) + names[-1]
+
+
+def read_figures(found: Sequence[Mapping[str, Any]]) -> tuple[Figure, ...]:
+    """Return the figures that a file of tables lists."""
+    return tuple(Figure(**figure) for figure in found)
+
+
+def sections(path: Path) -> str:
+    """Return `evaluation.md` without its title, its headings one level lower."""
+    lines = path.read_text(encoding="utf-8").splitlines()[1:]
+    return "\n".join(f"#{line}" if line.startswith("## ") else line for line in lines)

@@ -1,0 +1,156 @@
+"""Writes the tables that `tables.py` has made into the documentation.
+
+    python benchmarks/publish.py results/tables    # after the tables were made
+    python benchmarks/publish.py                   # only fill the documentation again
+
+The first command copies every table to `benchmarks/results/`, and writes a summary of
+all of them there. Both fill the blocks of the documentation that stand between
+`<!-- begin benchmarks/results/NAME.md -->` and `<!-- end -->`. A test compares blocks
+and files, so that no figure is typed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from tables import NAMES, load
+
+from doodl.evaluation.layouts import number
+from doodl.evaluation.markdown import cell, table
+from doodl.evaluation.statistics import Key, clustered_mean
+from doodl.evaluation.summary import METRICS
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "applications.md")
+BLOCK = re.compile(
+    r"(<!-- begin (benchmarks/results/[\w.-]+\.md) -->\n).*?(<!-- end -->)", re.DOTALL
+)
+SUMMARY = ("original", "one_step", "best_of_N", "DOODL")
+"""Methods of the summary."""
+CONDITIONS = """\
+All methods have the same prompts, seeds, guide and judge. Prompts and seeds were used
+for no setting; strengths of one-step guidance are the best of [a sweep](sweeps.md).
+Best of N draws as many samples as cost the same as the updates. Every method reports
+the picture with the highest guide score on the full frame, its original included.
+Baselines sample with DDIM and DOODL with EDICT; `original` and `original_EDICT` are
+the samples of both. DOODL computes its loss on random crops, the baselines on the
+full frame.
+
+Values are means with 95% intervals from a bootstrap over prompts, whose seeds stay
+together. `guide`, `judge` and `CLIP score` are mean scores, `right` the percentage of
+pictures that show what was asked for, according to the attribute judge; `moved` is the
+distance between the judge CLIP's embeddings of picture and original, `right and near`
+counts success at equal movement; a call with its gradient counts as 2.4 calls.
+"""
+"""What holds for all tables."""
+
+
+def filled(text: str, root: Path = ROOT) -> str:
+    """Return a document with the files' content in its blocks.
+
+    Args:
+        text: of the document.
+        root: folder that the blocks' paths start from.
+
+    Raises:
+        ValueError: a block names a file that does not exist.
+    """
+
+    def block(found: re.Match[str]) -> str:
+        path = root / found[2]
+        if not path.is_file():
+            raise ValueError(
+                f"There is no '{found[2]}', which a document includes; make it with "
+                "benchmarks/tables.py and benchmarks/publish.py."
+            )
+        content = path.read_text(encoding="utf-8")
+        if content.startswith("# "):  # the document has a heading of its own
+            content = content.partition("\n")[2]
+        return f"{found[1]}\n{content.strip()}\n\n{found[3]}"
+
+    return BLOCK.sub(block, text)
+
+
+def collect(folder: Path, target: Path = RESULTS) -> list[str]:
+    """Copy the tables of a folder, and write their summary; return their names.
+
+    Args:
+        folder: where `tables.py` has made them.
+        target: folder of the copies.
+
+    Raises:
+        ValueError: the folder has no finished table.
+    """
+    made = [n for n in NAMES if (folder / n / "table" / "table.md").is_file()]
+    if not made:
+        raise ValueError(
+            f"There is no finished table in '{folder}'; make one with "
+            "benchmarks/tables.py."
+        )
+    target.mkdir(parents=True, exist_ok=True)
+    for name in made:
+        text = (folder / name / "table" / "table.md").read_text(encoding="utf-8")
+        (target / f"{name}.md").write_text(text, encoding="utf-8")
+    (target / "conditions.md").write_text(CONDITIONS, encoding="utf-8")
+    lines = summary({name: folder / name / "table" for name in made})
+    (target / "summary.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return made
+
+
+def summary(folders: dict[str, Path]) -> list[str]:
+    """Return one row a table: what decides it, for every method of `SUMMARY`.
+
+    Args:
+        folders: with `evaluation.csv`, by table.
+    """
+    rows = []
+    for name, folder in folders.items():
+        made = load(name)
+        if not set(SUMMARY[1:]) & set(made.methods) - {made.ours}:
+            continue
+        values = read_column(folder / "evaluation.csv", made.decides)
+        title, factor = METRICS[made.decides]
+        unit = (
+            ", %" if factor == 100 else ", the true rating" if title == "judge" else ""
+        )
+        means = [cell(clustered_mean(values.get(key, {})), factor) for key in SUMMARY]
+        rows.append([made.title, f"{title}{unit}", *means])
+    header = ["", "score", "original", "one-step", "best of N", "DOODL"]
+    note = "Means with 95% intervals from a bootstrap over prompts."
+    return [*table(header, rows), "", note]
+
+
+def read_column(path: Path, column: str) -> dict[str, dict[Key, float]]:
+    """Return a column of `evaluation.csv` by method and generation, where known."""
+    found: dict[str, dict[Key, float]] = defaultdict(dict)
+    with path.open(newline="", encoding="utf-8") as file:
+        for index, row in enumerate(csv.DictReader(file)):
+            value = number(row[column])
+            if value == value:
+                # Edits have no prompt: each of their pictures counts by itself.
+                prompt = row["prompt"] or str(index)
+                found[row["method"]][prompt, f"{row['seed']} {index}"] = value
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Copy tables if a folder is given, and fill the documents."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?", help="of finished tables")
+    known = parser.parse_args(arguments)
+    if known.folder is not None:
+        print(f"Copied: {', '.join(collect(known.folder))}")
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        path.write_text(filled(text), encoding="utf-8")
+        print(f"Filled: {len(BLOCK.findall(text))} blocks of {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

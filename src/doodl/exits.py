@@ -1,0 +1,214 @@
+"""Exit codes of the command; every exception is reported in one sentence.
+
+| code | meaning |
+|---|---|
+| 0 | every generation is finished |
+| 1 | generations failed, none was made, or an error ended the job after it had begun |
+| 2 | the command was refused before the job began |
+| 130 | interrupted (Ctrl-C) |
+| 143 | terminated (SIGTERM, or SIGUSR1 from a scheduler) |
+
+The messages of this package are printed as they are. For any other exception, the
+sentence gives the last cause, and the whole traceback is written to a file that the
+sentence names. If the environment variable DOODL_TRACEBACK is set, the exception is
+raised instead.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from doodl.terminal import line, shown
+from doodl.tracebacks import raised_here, user_frame
+from doodl.version import __version__
+
+FAILED, MISTAKE = 1, 2
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+
+LOG = "error.log"
+
+
+class NothingMade(Exception):
+    """Generations failed, or none was made; the message gives the reason."""
+
+
+@contextmanager
+def exit_in_one_sentence() -> Iterator[None]:
+    """Turn every exception of the block into one sentence and an exit code.
+
+    Raises:
+        SystemExit: the block raised an exception.
+    """
+    with _two_interrupts():
+        try:
+            yield
+        except KeyboardInterrupt:
+            _exit_quietly(INTERRUPTED)
+        except SystemExit as error:  # Lightning's SIGTERMException is one
+            if type(error).__name__ == "SIGTERMException":
+                _exit_quietly(TERMINATED)
+            raise
+        except Exception as error:
+            if os.environ.get("DOODL_TRACEBACK"):
+                raise
+            fail(sentence(error), code_of(error))
+
+
+def fail(message: str, code: int = MISTAKE) -> NoReturn:
+    """Print one sentence on stderr and exit.
+
+    Raises:
+        SystemExit: always.
+    """
+    say(message)
+    raise SystemExit(code)
+
+
+def say(message: object) -> None:
+    """Print one sentence on stderr."""
+    print(f"doodl: {line(message)}", file=sys.stderr)
+
+
+def remember_folder(error: BaseException, folder: Path) -> None:
+    """Attach the results folder of a job that has begun; its log is written there."""
+    error.__dict__["results_folder"] = folder
+
+
+def code_of(error: Exception) -> int:
+    """Return the exit code of an exception: 1 if the job had begun, otherwise 2."""
+    begun = "results_folder" in error.__dict__
+    return FAILED if begun or isinstance(error, NothingMade) else MISTAKE
+
+
+def sentence(error: Exception) -> str:
+    """Return the sentence for an exception; write the traceback of a foreign one.
+
+    Foreign exceptions are all except messages of this package and of Lightning's checks
+    of its settings.
+    """
+    if is_sentence(error):
+        return str(error)
+    kept = _keep(error)
+    cause = last_cause(error)
+    remedy = _remedy(cause, error.__dict__.get("results_folder"))
+    if remedy:
+        return f"{remedy} The traceback is in '{kept}'."
+    text = str(cause).strip().rstrip(".") or "without a message"
+    if len(text) > 500:
+        text = f"{text[:497]}..."
+    name = type(cause).__name__
+    return f"{name}{_place(cause)}: {text}; the traceback is in '{kept}'."
+
+
+def is_sentence(error: BaseException) -> bool:
+    """Return whether the message of an exception was written for the user."""
+    lightnings = type(error).__name__ == "MisconfigurationException"
+    if isinstance(error, NothingMade) or lightnings:
+        return True
+    return type(error) is ValueError and raised_here(error)
+
+
+def last_cause(error: BaseException) -> BaseException:
+    """Return the exception from which this one and all others were raised."""
+    seen = {id(error)}
+    while True:
+        context = None if error.__suppress_context__ else error.__context__
+        cause = error.__cause__ or context
+        if cause is None or id(cause) in seen:
+            return error
+        error = cause
+        seen.add(id(error))
+
+
+def _place(error: BaseException) -> str:
+    frame = user_frame(error)
+    return f" ({Path(frame.filename).name}, line {frame.lineno})" if frame else ""
+
+
+def _remedy(cause: BaseException, folder: Path | None) -> str | None:
+    """Return a sentence with the remedy for common errors, otherwise None."""
+    where = f"'{folder}'" if folder else "the results folder"
+    if isinstance(cause, MemoryError):
+        return "The memory of this machine is used up; lower --data.batch_size."
+    if "before Module.__init__() call" in str(cause):
+        return (
+            f"Expected a call of super().__init__() at the beginning of __init__"
+            f"{_place(cause)}, received an assignment before it; add the call."
+        )
+    if not isinstance(cause, OSError):
+        return None
+    known = {
+        errno.ENOSPC: f"The disk of {where} is full; free some space",
+        errno.EDQUOT: f"The quota of the disk of {where} is used up; free some space",
+        errno.EROFS: f"The disk of {where} cannot be written to; make it writable",
+    }
+    if cause.errno in known:
+        return f"{known[cause.errno]} and give the same command again, which goes on."
+    if cause.errno == errno.ENOENT and folder and not folder.is_dir():
+        return (
+            f"The results folder {where} has disappeared during the job; restore it, "
+            "or give the same command again to start again."
+        )
+    return None
+
+
+def _keep(error: Exception) -> Path:
+    """Write the traceback to the results folder, or else to a temporary file."""
+    text = f"doodl {__version__}: {' '.join(map(shown, sys.argv))}\n\n"
+    text += "".join(traceback.format_exception(error))
+    content = text.encode("utf-8", "backslashreplace")
+    folder = error.__dict__.get("results_folder")
+    if folder is not None:
+        try:
+            (folder / LOG).write_bytes(content)
+        except OSError:
+            pass  # the folder may be the cause of the error
+        else:
+            return folder / LOG
+    try:
+        number, name = tempfile.mkstemp(prefix="doodl-error-", suffix=".log")
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+    except OSError:
+        return Path("nowhere, since no file can be written")
+    return Path(name)
+
+
+def _exit_quietly(code: int) -> NoReturn:
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise SystemExit(code)
+
+
+@contextmanager
+def _two_interrupts() -> Iterator[None]:
+    """Raise KeyboardInterrupt at the first two Ctrl-C; exit at once at the third."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    count = 0
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal count
+        count += 1
+        if count > 2 or "doodl.command" not in sys.modules:
+            os._exit(INTERRUPTED)  # nothing to save while importing
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, before)

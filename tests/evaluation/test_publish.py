@@ -1,0 +1,66 @@
+"""The documentation's tables are the files that commands have written."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def publish(monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(ROOT / "benchmarks"), *sys.path])
+    import publish
+
+    return publish
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/applications.md"])
+def test_the_documentation_has_the_tables_of_the_files(name, publish):
+    text = (ROOT / name).read_text()
+    assert publish.BLOCK.search(text)
+    assert text == publish.filled(text)
+
+
+def test_no_table_stands_outside_of_a_block(publish):
+    text = (ROOT / "docs" / "applications.md").read_text()
+    outside = publish.BLOCK.sub("", text)
+    assert not re.search(r"^\|", outside, re.MULTILINE)
+
+
+def test_a_block_is_filled_again_and_without_the_files_title(publish, tmp_path):
+    folder = tmp_path / "benchmarks" / "results"
+    folder.mkdir(parents=True)
+    begin, end = "<!-- begin benchmarks/results/a.md -->", "<!-- end -->"
+    text = f"before\n{begin}\nold\n{end}\nafter\n"
+    with pytest.raises(ValueError, match="no 'benchmarks/results/a.md'"):
+        publish.filled(text, tmp_path)
+    (folder / "a.md").write_text("# Title\n\n| new |\n")
+    found = publish.filled(text, tmp_path)
+    assert found == f"before\n{begin}\n\n| new |\n\n{end}\nafter\n"
+    assert publish.filled(found, tmp_path) == found
+
+
+def test_finished_tables_are_copied_and_summed_up(publish, tmp_path):
+    with pytest.raises(ValueError, match="no finished table"):
+        publish.collect(tmp_path, tmp_path / "to")
+    made = tmp_path / "text" / "table"
+    made.mkdir(parents=True)
+    (made / "table.md").write_text("# Text\n")
+    lines = ["method,prompt,seed,right_after"]
+    rates = {
+        "original": (0, 0),
+        "one_step": (0, 1),
+        "best_of_N": (1, 1),
+        "DOODL": (1, 0),
+    }
+    for method, values in rates.items():
+        lines += [f"{method},prompt {i % 4},{i},{values[i % 2]}" for i in range(8)]
+    (made / "evaluation.csv").write_text("\n".join(lines))
+    assert publish.collect(tmp_path, tmp_path / "to") == ["text"]
+    assert (tmp_path / "to" / "text.md").read_text() == "# Text\n"
+    row = (tmp_path / "to" / "summary.md").read_text().splitlines()[2]
+    assert re.sub(r" \[[^\]]*\]", "", row).endswith("| 0.0 | 50.0 | 100.0 | 50.0 |")
+    assert "same prompts" in (tmp_path / "to" / "conditions.md").read_text()

@@ -1,0 +1,145 @@
+"""How a command ends: exit code, one sentence, and the file with the traceback."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from doodl.exits import NothingMade, exit_in_one_sentence, remember_folder
+from doodl.terminal import Display, forgiving_output, line, shown
+
+
+@pytest.fixture
+def ends(monkeypatch, capsys, tmp_path):
+    """Raises an exception within the command; returns exit code and sentence."""
+    (tmp_path / "kept").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "kept"))
+    monkeypatch.setattr("doodl.exits._two_interrupts", forgiving_output)
+
+    def run(error):
+        with pytest.raises(SystemExit) as exit_, exit_in_one_sentence():
+            raise error
+        return exit_.value.code, capsys.readouterr().err
+
+    return run
+
+
+def full(folder):
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    remember_folder(error, folder)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (NothingMade("3 of 3 generations failed: x."), 1, "doodl: 3 of 3 generations"),
+        (KeyboardInterrupt(), 130, ""),
+        (SIGTERMException(), 143, ""),
+        (KeyError("x"), 2, "doodl: KeyError (test_exits.py, line "),
+        (RuntimeError("line\none\x1b[2J"), 2, r"line one\x1b[2J; the traceback is in"),
+        (MemoryError(), 2, "lower --data.batch_size. The traceback is in"),
+        (RuntimeError(), 2, "without a message; the traceback is in"),
+        (RuntimeError("x" * 5000), 2, "xxx...; the traceback is in"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_exception_has_a_code_and_a_sentence(ends, error, code, words):
+    found, err = ends(error)
+    assert found == code
+    assert words in err
+    assert err.count("\n") == bool(words)
+    assert "Traceback" not in err
+
+
+def test_the_last_cause_is_named_and_the_whole_traceback_is_kept(ends, tmp_path):
+    error = RuntimeError("outer")
+    error.__cause__ = KeyError("inner")
+    _, err = ends(error)
+    assert "KeyError: 'inner'" in err
+    (path,) = (tmp_path / "kept").iterdir()
+    assert str(path) in err
+    assert "outer" in path.read_text()
+    assert "Traceback (most recent call last)" in path.read_text()
+
+
+def test_a_full_disk_names_the_folder_and_the_remedy(ends, tmp_path):
+    code, err = ends(full(tmp_path))
+    assert code == 1
+    assert f"The disk of '{tmp_path}' is full; free some space and give" in err
+    assert "No space left" in (tmp_path / "error.log").read_text()
+
+
+def test_a_results_folder_that_has_disappeared_is_named(ends, tmp_path):
+    error = FileNotFoundError(errno.ENOENT, "gone")
+    remember_folder(error, tmp_path / "gone")
+    code, err = ends(error)
+    assert code == 1
+    assert f"'{tmp_path / 'gone'}' has disappeared during the job; restore it" in err
+
+
+def test_an_exception_can_be_raised_instead(monkeypatch):
+    monkeypatch.setenv("DOODL_TRACEBACK", "1")
+    with pytest.raises(KeyError), exit_in_one_sentence():
+        raise KeyError("x")
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_stream_that_is_full_or_closed_ends_the_display_only(first, tmp_path):
+    stream = open("/dev/full" if first else tmp_path / "closed", "w")  # noqa: SIM115
+    if not first:
+        stream.close()
+    display = Display(stream)
+    for _ in range(3):
+        display.write("text\n")
+        display.flush()
+    assert Display(None).write("text") == 4
+
+
+def test_a_character_that_the_encoding_lacks_is_escaped(tmp_path):
+    with (tmp_path / "ascii").open("w", encoding="ascii") as stream:
+        Display(stream).write("größer\n")
+    assert (tmp_path / "ascii").read_text() == "gr\\xf6\\xdfer\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\x1b[2J", "\\x1b[2J"),
+        ("a\u202eb", "a\\u202eb"),
+        ("\ud800", "\\ud800"),
+        ("größer ✓ 猫", "größer ✓ 猫"),
+    ],
+)
+def test_control_and_bidirectional_characters_are_escaped(text, expected):
+    assert shown(text) == expected
+    assert line(f" {text}\n{text} ") == f"{expected} {expected}"
+
+
+def test_a_refusal_needs_no_torch():
+    program = (
+        "import sys, doodl.cli\n"
+        "try:\n    doodl.cli.main(sys.argv[1:])\n"
+        "except SystemExit as exit_:\n    assert exit_.code == 2\n"
+        "assert not {'torch', 'lightning', 'PIL'} & set(sys.modules), 'slow'\n"
+    )
+    for arguments in (
+        ["fti"],
+        ["fit", "--data.prompts", "none.txt"],
+        ["fit", "-c", "x"],
+    ):
+        run = [sys.executable, "-c", program, *arguments]
+        done = subprocess.run(run, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.startswith("doodl: Expected")
+        assert done.stderr.count("\n") == 1
+
+
+def test_the_version_is_printed(capsys):
+    from doodl.cli import main
+
+    main(["--version"])
+    assert capsys.readouterr().out.startswith("doodl ")

@@ -1,0 +1,91 @@
+"""Damaged model folders: what was looked for and found, and never a pickle."""
+
+import json
+import os
+import pickle
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from doodl.pretrained import load_text_to_image
+
+UNET = "unet/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture
+def folder(world, tmp_path):
+    return shutil.copytree(world / "pipeline", tmp_path / "pipeline")
+
+
+def truncated(folder):
+    data = (folder / UNET).read_bytes()
+    (folder / UNET).write_bytes(data[: len(data) // 2])
+
+
+def empty(folder):
+    (folder / UNET).write_bytes(b"")
+
+
+def corrupt(folder):
+    (folder / UNET).write_bytes(b"\xff" * 1000)
+
+
+def missing(folder):
+    (folder / UNET).unlink()
+
+
+def other_shapes(folder):
+    tensors = load_file(folder / UNET)
+    tensors = {name: torch.zeros(*t.shape, 2) for name, t in tensors.items()}
+    save_file(tensors, folder / UNET)
+
+
+def file_for_a_folder(folder):
+    shutil.rmtree(folder / "vae")
+    (folder / "vae").write_text("")
+
+
+def no_tokenizer(folder):
+    shutil.rmtree(folder / "tokenizer")
+    (folder / "tokenizer").mkdir()
+
+
+def other_class(folder):
+    index = json.loads((folder / "model_index.json").read_text())
+    index["unet"] = ["diffusers", "NoSuchNetwork"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+
+
+def broken_config(folder):
+    (folder / "unet" / "config.json").write_text("{")
+
+
+def broken_index(folder):
+    (folder / "model_index.json").write_text("[]")
+
+
+class Code:
+    def __reduce__(self):
+        return os.mkdir, ("code-ran",)
+
+
+def only_pickles(folder):
+    (folder / UNET).unlink()
+    with (folder / "unet" / "diffusion_pytorch_model.bin").open("wb") as file:
+        pickle.dump(Code(), file)
+
+
+DAMAGES = [truncated, empty, corrupt, missing, other_shapes, file_for_a_folder]
+DAMAGES += [no_tokenizer, other_class, broken_config, broken_index, only_pickles]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda value: value.__name__)
+def test_a_damaged_model_folder_is_a_sentence(folder, monkeypatch, tmp_path, damage):
+    monkeypatch.chdir(tmp_path)
+    damage(folder)
+    with pytest.raises(ValueError, match=r"pipeline|model") as error:
+        load_text_to_image(str(folder))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "code-ran").exists()
