@@ -31,20 +31,16 @@ GRADIENTS: dict[str, Callable[[], Any]] = {
 }
 NAMES = (
     "edict paper exact",
-    "edict sphere.2 exact",
-    "edict white.1 exact",
-    "edict paper shortcut",
-    "edict sphere.2 shortcut",
-    "edict white.1 shortcut",
-    "ddim paper shortcut",
-    "ddim sphere.2 exact",
-    "ddim sphere.2 shortcut",
-    "ddim white.1 shortcut",
+    "edict paper straight",
+    "edict white.1 straight",
+    "ddim paper straight",
     "ddim sphere.2 straight",
-    "edict paper exact best8x10",
-    "edict sphere.2 shortcut best8x10",
-    "ddim sphere.2 shortcut best8x10",
-    "ddim white.1 shortcut best8x10",
+    "ddim white.1 exact",
+    "ddim white.1 shortcut",
+    "ddim white.1 straight",
+    "ddim white.1 straight best8x10",
+    "ddim white.1 straight T10 crops4",
+    "ddim white.1 straight T10 crops4 best8x10",
 )
 """Compositions that are compared by default, besides the baselines."""
 
@@ -113,9 +109,6 @@ def _optimizer(name: str) -> Callable[[Iterable], Optimizer]:
     if kind == "back":
         parts = [rules.Backtrack(2), tie, rules.Sphere(size), average]
         return partial(LatentOptimizer, rule=parts)
-    if kind == "adam":
-        rule = [tie, rules.Adam(), rules.Scale(), rules.Descend(), average]
-        return partial(LatentOptimizer, rule=[*rule, rules.Renormalize()], lr=size)
     whiten = [tie, rules.Whiten()]
     if kind == "whitesphere":
         rule = [*whiten, rules.Sphere(size), average]

@@ -70,10 +70,17 @@ def renderer_of(folder: Path, application: str, **settings: Any) -> Renderer:
 def optimise(
     renderer: Renderer, batch: Batch, name: str, count: int
 ) -> Iterator[Rendering]:
-    """Yield the renderings of `count` updates, the first one before any update."""
+    """Yield the renderings of `count` updates, the first one before any update.
+
+    A start selects the noise before the first rendering; the seed's own is not
+    rendered besides.
+    """
     parts = composition(name)
     views = Multicrop(parts.num_cutouts, cutout_size=40)
-    latents = nn.Parameter(renderer.initial(batch))
+    start = renderer.settings.start
+    latents = nn.Parameter(
+        start.initial(renderer, batch) if start else renderer.initial(batch)
+    )
     optimizer = parts.optimizer([latents])
     optimizer.start(batch.seeds)
     for update in range(count):

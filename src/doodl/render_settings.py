@@ -118,8 +118,7 @@ class RenderSettings:
         self.guide, self.judge, self.verdict = guide, judge, verdict
         self.method, self.adjoint = method or EDICT(mixing), adjoint
         self.edit, self.start, self.num_steps = edit, start, num_steps
-        self.guidance_scale = guidance_scale
-        self.guidance_interval = guidance_interval
+        self.guidance_scale, self.guidance_interval = guidance_scale, guidance_interval
         self.mixing: float = getattr(method, "mixing", mixing)
         self.height, self.width = height, width
         self.latents_dtype: torch.dtype = getattr(torch, latents_dtype)

@@ -4,7 +4,7 @@
 |---|---|---|
 | `Backtrack`, `Scale`, `Tie` | `Descend` | `Noise` |
 | `Clip`, `Whiten` or `Normalize` | `Sphere` | `Average` |
-| `Momentum` or `Adam` | | `Renormalize` |
+| `Momentum` | | `Renormalize` |
 
 Those of the first column change the step, one of the second takes it, those of the
 third change the latents afterwards; `LatentOptimizer` runs them.
@@ -13,12 +13,11 @@ third change the latents afterwards; `LatentOptimizer` runs them.
 from doodl.rules.backtrack import Backtrack
 from doodl.rules.base import Transform, Update
 from doodl.rules.gradient import Clip, Normalize, Scale, Tie, Whiten
-from doodl.rules.memory import Adam, Momentum
+from doodl.rules.memory import Momentum
 from doodl.rules.move import Average, Descend, Noise, Renormalize, Sphere
 from doodl.rules.optimizer import LatentOptimizer
 
 __all__ = [
-    "Adam",
     "Average",
     "Backtrack",
     "Clip",
