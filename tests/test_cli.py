@@ -85,10 +85,21 @@ def test_no_argument_is_the_shapes_demo(printed):
     guides = config["model"]["guide"]["init_args"]["guides"]
     models = [guide["init_args"]["model"] for guide in guides]
     assert models == ["shapes/guide", "shapes/guide_b", "shapes/guide_c"]
-    for key in ("num_steps", "num_updates", "mixing", "guidance_scale"):
+    for key in ("mixing", "guidance_scale"):
         assert config["model"][key] == demo["model"][key]
     assert config["data"]["prompts"] == demo["data"]["prompts"]
+    assert config["model"] == printed("fit", "--config", "fast")[1]["model"]
+    assert config["model"]["method"]["class_path"].endswith("DDIM")
     assert config["trainer"]["logger"] is False  # of default.yaml, below it
+
+
+@pytest.mark.parametrize(
+    "chosen", [("--model.num_steps", "20"), ("--config", "paper"), ("--config=shapes",)]
+)
+def test_whoever_chooses_a_setting_of_the_model_begins_with_the_papers(printed, chosen):
+    model = printed("fit", *chosen)[1]["model"]
+    assert model["method"] is model["adjoint"] is model["start"] is None
+    assert model["optimizer"]["class_path"] == "doodl.LatentSGD"
 
 
 @pytest.mark.parametrize("how", ["argument", "equals", "config"])

@@ -14,7 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
 from doodl.callbacks import EarlyStopping, ImageLogger, Multicrop, Progress, Results
-from doodl.configuration import CONFIGS, default_configs, packaged
+from doodl.configuration import CONFIGS, bare, default_configs, packaged
 from doodl.exits import NothingMade, fail, remember_folder, say
 from doodl.guided_generation import GuidedGeneration
 from doodl.help import FullHelp, command_help
@@ -143,6 +143,8 @@ def run(arguments: Sequence[str]) -> None:
         sys.path.insert(0, "")  # class paths may name files in the current folder
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    if bare(arguments):
+        arguments = [*arguments[:1], "--config", "fast", *arguments[1:]]
     arguments = packaged(arguments)
     configs = [str(path) for path in default_configs(arguments)]
     below = {

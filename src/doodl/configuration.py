@@ -62,6 +62,15 @@ def default_configs(arguments: Sequence[str]) -> list[Path]:
     return [CONFIGS / f"{name}.yaml" for name in names]
 
 
+def bare(arguments: Sequence[str]) -> bool:
+    """Return whether arguments choose no configuration, and no setting of the model.
+
+    The embedded model then has the settings of `fast.yaml`.
+    """
+    heads = [argument.partition("=")[0] for argument in arguments]
+    return not any(h in CONFIG or h.startswith("--model.") for h in heads)
+
+
 def model_of(arguments: Sequence[str]) -> str:
     """Return the model that the arguments select, by default the embedded one.
 
