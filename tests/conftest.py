@@ -137,7 +137,7 @@ def fit(model, monkeypatch, tmp_path):
             batch_size=batch_size,
             images=settings.pop("images", None),
         )
-        module = module or GuidedGeneration("doodl/tiny", guide, **defaults | settings)
+        module = module or GuidedGeneration("own/tiny", guide, **defaults | settings)
         runner = Trainer(
             **{"inference_mode": False, **QUIET, **(trainer or {})},
             default_root_dir=tmp_path,

@@ -99,19 +99,19 @@ def test_a_strength_of_no_step_is_refused():
         ValueError, match="at least 0.1 for num_steps 10, received 0.05"
     ):
         GuidedGeneration(
-            "tiny", Symmetry(), edit=Edit(0.05), num_steps=10, optimizer=untied
+            "own/tiny", Symmetry(), edit=Edit(0.05), num_steps=10, optimizer=untied
         )
 
 
 def test_averaging_the_pair_is_refused_and_why():
     with pytest.raises(ValueError, match="the pair that makes a given picture is two"):
-        GuidedGeneration("tiny", Symmetry(), edit=Edit())
+        GuidedGeneration("own/tiny", Symmetry(), edit=Edit())
 
 
 def test_a_missing_picture_is_refused_before_loading(tmp_path):
     with pytest.raises(ValueError, match="picture to edit, received none for the pro"):
         Edit().check([Generation("a cat", 0)])
-    with pytest.raises(ValueError, match="no picture at"):
+    with pytest.raises(ValueError, match="a picture at '.*none.png'; there is none"):
         Edit().check([Generation("a cat", 0, image=str(tmp_path / "none.png"))])
 
 

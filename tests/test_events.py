@@ -59,7 +59,7 @@ def test_events_come_in_their_order_and_once(fit):
     ]
     assert told.heard == ["check", *batch, *batch]
     assert told.terms == sorted(
-        ["loss", "latent_norm", "autocorrelation", "kurtosis", "pair_gap"]
+        ["loss", "latent_norm", "autocorrelation", "kurtosis", "pair_gap", "whiteness"]
     )
 
 

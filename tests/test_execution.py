@@ -85,7 +85,7 @@ def test_one_by_one_the_decoder_sees_one_picture(fit, model, monkeypatch):
 
 def test_an_interval_is_refused_before_anything_is_loaded():
     with pytest.raises(ValueError, match="first timestep not above its last"):
-        GuidedGeneration("tiny", Symmetry(), guidance_interval=(600, 200))
+        GuidedGeneration("own/tiny", Symmetry(), guidance_interval=(600, 200))
 
 
 def test_an_interval_halves_the_batches_outside_of_it(fit, counted):

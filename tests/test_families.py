@@ -200,7 +200,9 @@ def test_edict_of_few_steps_is_refused(name, num_steps, folders, tmp_path):
 
 def test_a_chain_that_cannot_be_undone_has_no_reversible_adjoint():
     with pytest.raises(ValueError, match="CheckpointAdjoint or DirectAdjoint"):
-        GuidedGeneration("tiny", Symmetry(), method=DDIM(), adjoint=ReversibleAdjoint())
+        GuidedGeneration(
+            "own/tiny", Symmetry(), method=DDIM(), adjoint=ReversibleAdjoint()
+        )
 
 
 @pytest.mark.slow

@@ -105,7 +105,8 @@ def check_gradient(losses: Tensor, leaf: Tensor, name: str) -> None:
     if not losses.requires_grad:
         raise ValueError(
             f"Expected losses with a gradient from {name}, received constants; leave "
-            "out detach(), item(), numpy(), torch.no_grad() and comparisons."
+            "out detach(), item(), numpy(), torch.no_grad() and comparisons, or run "
+            "`doodl predict` with doodl.baselines.BestOfN, which needs scores only."
         )
     (slope,) = torch.autograd.grad(losses.sum(), leaf, allow_unused=True)
     if slope is None:
