@@ -68,7 +68,7 @@ class Results(GenerationCallback):
         self.batch: list[Generation] = []
         self.unsaved: Mapping[str, Any] | None = None
         self.metrics: list[list[dict[str, Any]]] = []
-        self.generations: list[Generation] = []
+        self.generations: Sequence[Generation] = []
         self.started = 0.0
 
     @property

@@ -125,7 +125,7 @@ class DoodlCLI(LightningCLI):
 
     def _remember_folder(self, error: Exception) -> None:
         """Attach the results folder to an error if this job has opened the folder."""
-        for callback in self.trainer.callbacks:
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Results) and callback.generations:
                 remember_folder(error, callback.folder)
 

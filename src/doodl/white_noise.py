@@ -139,5 +139,5 @@ def _drifted(least: float) -> str:
     return (
         f"A latent is no longer white noise: its cosine with its own white-noise "
         f"projection is {least:.3f}, below {WHITE}. Images of such latents lose "
-        "diversity and detail; take fewer updates, a smaller lr, or a rule with Whiten."
+        "diversity and detail; take fewer updates or a smaller lr."
     )

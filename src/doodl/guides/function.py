@@ -38,7 +38,7 @@ class Function(Guide):
     def forward(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         losses, name = self.function(pixels), _name(self.function)
         if isinstance(self.function, nn.Module) and hasattr(self.function, "reset"):
-            self.function.reset()  # a metric would keep the graphs of all calls
+            self.function.reset()  # type: ignore[operator]  # a metric would keep the graphs of all calls
         shape = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses)
         if shape != (len(pixels),):
             raise ValueError(

@@ -103,9 +103,9 @@ class Generations(Lazy[Generation]):
     def _make(self, index: int) -> Generation:
         number = bisect.bisect_right(self._ends, index)
         row = self.rows[number]
-        own = row.seed is not None
         # A negative index counts from the row's last seed.
-        seed = row.seed if own else self.seeds[index - self._ends[number]]
+        last = index - self._ends[number]
+        seed = self.seeds[last] if row.seed is None else row.seed
         return Generation(
             prompt=row.prompt,
             seed=seed,

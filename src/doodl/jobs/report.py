@@ -52,8 +52,10 @@ def _totals(rows: list[dict[str, Any]]) -> dict[str, str]:
     for name in ("guide", "judge"):
         pairs = [(row[f"{name}_first"], row[f"{name}_best"]) for row in rows]
         known = [pair for pair in pairs if None not in pair]
-        means = [fmean(side) for side in zip(*known, strict=True)] or [None, None]
-        totals[name] = _change(*means)
+        first, best = ([pair[i] for pair in known] for i in (0, 1))
+        totals[name] = (
+            _change(fmean(first), fmean(best)) if known else _change(None, None)
+        )
     verdicts = [(row["verdict_first"], row["verdict_best"]) for row in rows]
     known = [pair for pair in verdicts if None not in pair]
     before, after = (sum(pair[i] for pair in known) for i in (0, 1))
