@@ -43,7 +43,7 @@ def main(
     shared = set.intersection(*map(set, lines))
     rows = [row for row in _rows(results) if row["id"] in shared][:limit]
     # Alone at three times the size of the shapes world's pictures, else at twice.
-    margin, side, text = (110, 128, 76) if beside else (0, 192, 60)
+    margin, side, text = (110, 128, 96) if beside else (0, 192, 80)
     letters, size = (18, 13) if beside else (26, 15)
     width = margin + GAP + len(rows) * (side + GAP)
     sheet = Image.new("RGB", (width, text + len(lines) * (side + GAP)), "white")
