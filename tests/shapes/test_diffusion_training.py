@@ -9,6 +9,7 @@ from doodl.shapes.diffusion_training import (
     loss_weights,
     mislead,
     noisy_timesteps,
+    positions,
 )
 from doodl.shapes.tokenizer import make_tokenizer
 
@@ -48,6 +49,36 @@ def test_the_rate_is_constant_and_then_falls_to_zero():
     assert training.rate(50) == 0.5
     assert training.rate(100) == training.rate(start) == 1
     assert training.rate(1000) == pytest.approx(0, abs=2e-3)
+
+
+def test_a_step_moves_the_unet_and_its_average_toward_knowing_positions():
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(32, 4, 16, 16, generator=generator)
+    tokens = torch.zeros(32, 2, 20, dtype=torch.long)
+    training = DiffusionTraining(
+        make_text_encoder(), latents, tokens, steps=30, batch_size=4
+    )
+    training.log_dict = lambda values: None
+    before = [p.clone() for p in training.average.parameters()]
+    optimizer = torch.optim.Adam(training.trained(), lr=1e-3)
+    errors = []
+    for _ in range(25):
+        optimizer.zero_grad()
+        training.training_step(0).backward()
+        errors.append(training.misplaced().item())
+        optimizer.step()
+        training.on_train_batch_end(None, 0, 0)
+    assert errors[-1] < 0.6 * errors[0]
+    after = list(training.average.parameters())
+    assert any((a != b).any() for a, b in zip(after, before, strict=True))
+    assert all(p.grad is None for p in training.encoder.parameters())
+
+
+def test_positions_are_those_of_the_columns_and_rows():
+    found = positions(torch.zeros(3, 5, 2, 4))
+    assert found.shape == (3, 2, 2, 4)
+    assert found[0, 0, 1].tolist() == pytest.approx([-1, -1 / 3, 1 / 3, 1])
+    assert found[2, 1, :, 3].tolist() == [-1, 1]
 
 
 class StubEncoder:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, mse_loss
 from transformers import CLIPTextModel
 
 from doodl.shapes.attributes import NUM_LOGITS, said, split_logits
@@ -61,6 +62,11 @@ class TextTraining(Training):
 class DiffusionTraining(Training):
     """Noise prediction with caption dropout and an average of the weights.
 
+    Beside the noise, linear heads on 8 x 8 features predict where in the picture each
+    feature is. A convolutional network knows left from right only by its padding, and
+    noise alone does not teach it: without these heads it draws the objects of "a above
+    b" one above the other, in either order.
+
     Args:
         encoder: the trained text encoder, which stays as it is.
         latents: (N, 4, 16, 16) scaled latents of the pictures.
@@ -88,14 +94,31 @@ class DiffusionTraining(Training):
         self.unet = unet or make_unet()
         self.encoder = encoder.requires_grad_(False).eval()
         self.average = copy.deepcopy(self.unet).requires_grad_(False)
+        ends = self.unet.down_blocks[1], self.unet.mid_block, self.unet.up_blocks[0]
+        blocks = [end.resnets[0] for end in ends]
+        self.heads = nn.ModuleList(nn.Conv2d(b.out_channels, 2, 1) for b in blocks)
+        self.features: list[Tensor] = []
+        for block in blocks:
+            block.register_forward_hook(self._keep)
         self.batch_size = batch_size
         self.latents, self.tokens = latents, tokens
         self.empty = tokenize(make_tokenizer(), [""])
         self.alphas = make_scheduler().alphas_cumprod
 
     def trained(self) -> list[nn.Parameter]:
-        """Return the parameters of the U-Net, not of their average."""
-        return list(self.unet.parameters())
+        """Return the parameters of U-Net and heads, not of the U-Net's average."""
+        return [*self.unet.parameters(), *self.heads.parameters()]
+
+    def _keep(self, block: nn.Module, inputs: Any, output: Tensor) -> None:
+        self.features.append(output)
+
+    def misplaced(self) -> Tensor:
+        """Return the error of the positions that the heads read from the features."""
+        errors = [
+            mse_loss(head(found).float(), positions(found))
+            for head, found in zip(self.heads, self.features, strict=True)
+        ]
+        return torch.stack(errors).sum()
 
     def rate(self, step: int) -> float:
         """Return the share of the peak rate: constant, then linearly to zero.
@@ -122,21 +145,36 @@ class DiffusionTraining(Training):
         noisy = signal.sqrt() * clean + (1 - signal).sqrt() * noise
 
         states = self.encoder(tokens.to(self.device)).last_hidden_state
+        self.features.clear()
         predicted = self.unet(
             noisy.to(self.device), timesteps.to(self.device), states
         ).sample
         error = (predicted.float() - noise.to(self.device)).square().flatten(1).mean(1)
         weights = loss_weights((signal / (1 - signal)).flatten())
-        self.log("error", error.mean())
-        return (error * weights.to(self.device)).mean()
+        position = self.misplaced()
+        self.log_dict({"error": error.mean(), "position": position})
+        return (error * weights.to(self.device)).mean() + position / 2
 
     def on_train_batch_end(self, outputs: STEP_OUTPUT, batch: int, index: int) -> None:
         """Move the average toward the weights, faster in the beginning."""
         decay = min(0.999, 1 - 1 / (1 + self.global_step / 10))
         with torch.no_grad():
-            pairs = zip(self.average.parameters(), self.trained(), strict=True)
-            for mean, weight in pairs:
+            weights = self.unet.parameters()
+            for mean, weight in zip(self.average.parameters(), weights, strict=True):
                 mean.lerp_(weight, 1 - decay)
+
+
+def positions(features: Tensor) -> Tensor:
+    """Return x and y from -1 to 1 of every place of features (N, C, h, w).
+
+    Returns:
+        (N, 2, h, w).
+    """
+    height, width = features.shape[2:]
+    y, x = torch.meshgrid(
+        torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij"
+    )
+    return torch.stack((x, y)).expand(len(features), -1, -1, -1).to(features.device)
 
 
 def noisy_timesteps(spread: Tensor, count: int) -> Tensor:
