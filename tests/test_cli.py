@@ -94,9 +94,18 @@ def test_no_argument_is_the_shapes_demo(printed):
 
 
 @pytest.mark.parametrize(
-    "chosen", [("--model.num_steps", "20"), ("--config", "paper"), ("--config=shapes",)]
+    "chosen",
+    [
+        ("--model.num_steps", "20"),
+        ("--model", "mine.yaml"),
+        ("--config", "paper"),
+        ("--config=shapes",),
+    ],
 )
-def test_whoever_chooses_a_setting_of_the_model_begins_with_the_papers(printed, chosen):
+def test_whoever_chooses_a_setting_of_the_model_begins_with_the_papers(
+    printed, empty, chosen
+):
+    (empty / "mine.yaml").write_text("num_steps: 20\n")
     model = printed("fit", *chosen)[1]["model"]
     assert model["method"] is model["adjoint"] is model["start"] is None
     assert model["optimizer"]["class_path"] == "doodl.LatentSGD"

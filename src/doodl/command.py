@@ -143,7 +143,8 @@ def run(arguments: Sequence[str]) -> None:
         sys.path.insert(0, "")  # class paths may name files in the current folder
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    if bare(arguments):
+    fast = bare(arguments)
+    if fast:
         arguments = [*arguments[:1], "--config", "fast", *arguments[1:]]
     arguments = packaged(arguments)
     configs = [str(path) for path in default_configs(arguments)]
@@ -154,7 +155,7 @@ def run(arguments: Sequence[str]) -> None:
     with warnings.catch_warnings(), requeue_as_stop():
         warnings.filterwarnings("ignore", module="lightning")
         warnings.showwarning = _say
-        DoodlCLI(
+        command = DoodlCLI(
             GuidedGeneration,
             PromptsAndSeeds,
             args=arguments,
@@ -164,6 +165,8 @@ def run(arguments: Sequence[str]) -> None:
             save_config_kwargs={"save_to_log_dir": False},
             auto_configure_optimizers=False,
         )
+    if fast and command.trainer.is_global_zero:
+        print("Settings: configs/fast.yaml; --config paper is the paper's algorithm")
 
 
 def end(trainer: Trainer) -> None:

@@ -68,7 +68,8 @@ def bare(arguments: Sequence[str]) -> bool:
     The embedded model then has the settings of `fast.yaml`.
     """
     heads = [argument.partition("=")[0] for argument in arguments]
-    return not any(h in CONFIG or h.startswith("--model.") for h in heads)
+    chosen = (*CONFIG, "--model")
+    return not any(h in chosen or h.startswith("--model.") for h in heads)
 
 
 def model_of(arguments: Sequence[str]) -> str:

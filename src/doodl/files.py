@@ -138,22 +138,16 @@ def hold(folder: Path, alone: Callable[[], None]) -> Callable[[], None]:
     number = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pass
-    except OSError:
-        alone()
-    else:
+        free = True
+    except OSError as error:  # another process holds it, or there are no locks here
+        free = not isinstance(error, BlockingIOError)
+    if free:
         alone()
     with contextlib.suppress(OSError):
         fcntl.flock(number, fcntl.LOCK_SH)
-    closed: list[None] = []
-
-    def close() -> None:
-        if not closed:
-            closed.append(None)
-            os.close(number)
-
-    return close
+    held = contextlib.ExitStack()
+    held.callback(os.close, number)
+    return held.close  # a second call does nothing
 
 
 def _temporary(path: Path, content: bytes) -> Path:

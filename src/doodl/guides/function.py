@@ -37,8 +37,9 @@ class Function(Guide):
     @override
     def forward(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         losses, name = self.function(pixels), _name(self.function)
-        if isinstance(self.function, nn.Module) and hasattr(self.function, "reset"):
-            self.function.reset()  # type: ignore[operator]  # a metric would keep the graphs of all calls
+        reset = getattr(self.function, "reset", None)
+        if reset is not None and isinstance(self.function, nn.Module):
+            reset()  # a metric would keep the graphs of all calls
         shape = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses)
         if shape != (len(pixels),):
             raise ValueError(
