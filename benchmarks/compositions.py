@@ -106,9 +106,6 @@ def _optimizer(name: str) -> Callable[[Iterable], Optimizer]:
     if kind == "spheremomentum":
         parts = [tie, rules.Normalize(), rules.Momentum(0.5), rules.Sphere(size)]
         return partial(LatentOptimizer, rule=[*parts, average])
-    if kind == "back":
-        parts = [rules.Backtrack(2), tie, rules.Sphere(size), average]
-        return partial(LatentOptimizer, rule=parts)
     whiten = [tie, rules.Whiten()]
     if kind == "whitesphere":
         rule = [*whiten, rules.Sphere(size), average]

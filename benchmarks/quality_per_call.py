@@ -92,7 +92,6 @@ def optimise(
         yield rendering
         latents.grad = None
         losses.total.sum().backward()
-        optimizer.losses = -rendering.guide
         optimizer.step()
     yield renderer.render(latents, batch, update=count)
 

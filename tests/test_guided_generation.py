@@ -23,7 +23,6 @@ from doodl.images import save, to_pixels
 from doodl.jobs.data import PromptsAndSeeds
 from doodl.jobs.identity import identity
 from doodl.optimizer import LatentSGD
-from doodl.rules import Descend, LatentOptimizer
 from doodl.sampling.adjoints import DirectAdjoint
 from doodl.sampling.edict import EDICT
 from doodl.trajectory import CORRUPT_GAP
@@ -383,30 +382,7 @@ def test_a_loss_without_a_gradient_is_refused_and_names_best_of_n(fit, one_by_on
     fit(guide=Counts(), baseline=BestOfN(2), stage="predict", num_steps=T)
 
 
-# What rules and adjoints are told
-
-
-class Told(Symmetry):
-    """A guide whose score of the full image differs from its loss of the crops."""
-
-    def score(self, pixels, targets):
-        return super().score(pixels, targets) - 7
-
-
-def test_the_optimizer_is_told_the_losses_of_the_full_images(fit):
-    told = []
-
-    class Asks(Descend):
-        needs_losses = True
-
-        def __call__(self, update):
-            told.append(update.losses)
-            super().__call__(update)
-
-    optimizer = partial(LatentOptimizer, rule=[Asks()])
-    module = fit(guide=Told(), optimizer=optimizer, num_steps=T, num_updates=2)
-    scores = [rendering.guide for rendering in module.renderings[:2]]
-    assert torch.equal(torch.stack(told), -torch.stack(scores))
+# What adjoints are told
 
 
 def test_an_adjoint_with_a_choice_is_told_the_update(fit):

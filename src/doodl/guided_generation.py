@@ -200,8 +200,7 @@ class GuidedGeneration(LightningModule):
             self.trajectory.fail_non_finite(total, "the gradient")
         optimizer.active = self.trajectory.active().to(self.device)
         if self._pending is not None:
-            rendering, terms = self._pending
-            optimizer.losses = -rendering.guide
+            _, terms = self._pending
             z = self.latents.detach()
             terms |= pairs.properties(z) | self._drift(z)
 

@@ -11,7 +11,6 @@ from doodl import latents as pairs
 from doodl.optimizer import LatentSGD, check_optimizer
 from doodl.rules import (
     Average,
-    Backtrack,
     Clip,
     Descend,
     LatentOptimizer,
@@ -36,7 +35,6 @@ RULES = {
     "paper": lambda: [Scale(), Tie(), Clip(0.5), Momentum(), *moved()],
     "white": lambda: [Tie(), Whiten(), Momentum(), Scale(), *moved()],
     "sphere": lambda: [Tie(), Momentum(), Sphere(0.2)],
-    "backtrack": lambda: [Backtrack(1), Tie(), Normalize(), Momentum(), Sphere(0.2)],
 }
 
 
@@ -54,11 +52,6 @@ def gradients(generator):
     return torch.randn((6, *SHAPE), generator=generator, dtype=torch.float64)
 
 
-@pytest.fixture
-def losses(generator):
-    return torch.randn((6, 3), generator=generator, dtype=torch.float64)
-
-
 def start(pair, rule, seeds=SEEDS, **options):
     latents = nn.Parameter(pair.clone())
     if any(isinstance(part, Scale) for part in rule):
@@ -68,10 +61,9 @@ def start(pair, rule, seeds=SEEDS, **options):
     return latents, optimizer
 
 
-def descend(latents, optimizer, gradients, losses=None):
-    for i, gradient in enumerate(gradients):
+def descend(latents, optimizer, gradients):
+    for gradient in gradients:
         latents.grad = gradient.clone()
-        optimizer.losses = None if losses is None else losses[i]
         optimizer.step()
     return latents.detach().clone()
 
@@ -156,142 +148,69 @@ def test_without_a_gradient_the_sphere_is_not_left_nor_anything_moved(move, pair
     assert torch.allclose(moved, pair, rtol=1e-14)
 
 
-def test_backtracking_returns_to_the_best_and_halves_the_step(pair):
-    """One dimension a generation: the loss says nothing, so that all is by hand."""
-    ones = torch.ones(SHAPE).double()
-    latents, optimizer = start(pair, [Backtrack(2), Descend()])
-    moves = []
-    # Losses of generation 0: falls, fails twice, back at the best, falls.
-    for loss, scale in zip([3.0, 2.0, 5.0, 6.0, 1.0], [1, 2, 3, 4, 5], strict=True):
-        steady = torch.tensor([loss, -scale, -scale], dtype=torch.float64)
-        found = descend(latents, optimizer, [scale * ones], steady[None])
-        moves.append((pair - found).mean(dim=(0, 2, 3, 4)).tolist())
-    # best at z - 1 with gradient 2; the second failure moves from there by half of it
-    assert [m[0] for m in moves] == pytest.approx([1, 3, 6, 1 + 1, 2 + 2.5])
-    assert [m[1] for m in moves] == pytest.approx([1, 3, 6, 10, 15])  # never fails
-    assert optimizer.last["step_size"].tolist() == [0.5, 1.0, 1.0]
-
-
-def test_a_generation_that_goes_back_forgets_its_momentum(pair, gradients):
-    losses = torch.tensor([[1.0, 1.0, 1.0], [2.0, 0.0, 0.0]]).double()
-    rule = [Backtrack(1), Momentum(), Descend()]
-    latents, optimizer = start(pair, rule)
-    found = descend(latents, optimizer, gradients[:2], losses)
-    first = descend(*start(pair, [Momentum(), Descend()]), gradients[:1])
-    assert torch.allclose(found[:, 0] - pair[:, 0], (first - pair)[:, 0] / 2)
-
-
-def test_backtracking_halves_the_angle_on_the_sphere(pair, gradients):
-    losses = torch.tensor([[1.0] * 3, [2.0] * 3]).double()
-    found = descend(*start(pair, [Backtrack(1), Sphere(0.2)]), gradients[:2], losses)
-    cosine = torch.cosine_similarity(found.flatten(2), pair.flatten(2), dim=2)
-    assert torch.allclose(cosine, torch.full((2, 3), math.cos(0.1)).double())
-
-
-def test_backtracking_descends_where_a_fixed_step_leaves_the_valley():
-    scales = torch.linspace(1, 40, 36).view(1, 1, 1, 6, 6).double()
-
-    def run(rule):
-        latents, optimizer = start(torch.ones(2, 1, 1, 6, 6).double(), rule, [1])
-        found = []
-        for _ in range(60):
-            latents.grad = None
-            loss = (scales * latents.square()).sum(dim=(0, 2, 3, 4)) / 2
-            loss.sum().backward()
-            optimizer.losses = loss.detach()
-            found.append(loss.item())
-            optimizer.step()
-        return min(found[-3:]), min(found)
-
-    assert run([Descend()])[0] > 1e6  # a step of 1 / 40 would do
-    last, best = run([Backtrack(1), Descend()])
-    assert best < 1
-    assert last == pytest.approx(best, rel=0.5)
-
-
-@pytest.mark.parametrize("given", [None, torch.zeros(2), torch.zeros(3, 1)])
-def test_backtracking_without_the_losses_is_refused(given, pair, gradients):
-    latents, optimizer = start(pair, [Backtrack(), Descend()])
-    latents.grad, optimizer.losses = gradients[0], given
-    with pytest.raises(RuntimeError, match=r"shape \(3,\) for Backtrack, received"):
-        optimizer.step()
-
-
-def test_losses_are_of_one_update_only(pair, gradients, losses):
-    latents, optimizer = start(pair, [Backtrack(), Descend()])
-    descend(latents, optimizer, gradients[:1], losses)
-    assert optimizer.losses is None
-
-
 @pytest.mark.parametrize("name", RULES)
-def test_every_rule_resumes_bit_for_bit(name, tmp_path, pair, gradients, losses):
-    whole = descend(*start(pair, RULES[name]()), gradients, losses)
+def test_every_rule_resumes_bit_for_bit(name, tmp_path, pair, gradients):
+    whole = descend(*start(pair, RULES[name]()), gradients)
     latents, optimizer = start(pair, RULES[name]())
-    descend(latents, optimizer, gradients[:3], losses)
+    descend(latents, optimizer, gradients[:3])
     # as the module saves it: shallow copies of what belongs to the latents
     state = {k: dict(v) for k, v in optimizer.state_dict()["state"].items()}
     saved = {"latents": latents.detach().clone(), "state": state}
     torch.save(saved, tmp_path / "half.pt")
-    descend(latents, optimizer, gradients[3:], losses)  # does not write into it
+    descend(latents, optimizer, gradients[3:])  # does not write into it
     torch.save(saved, tmp_path / "later.pt")
     for file in ("half.pt", "later.pt"):
         half = torch.load(tmp_path / file, weights_only=True)
         resumed, optimizer = start(half["latents"], RULES[name]())
         optimizer.load_state_dict({**optimizer.state_dict(), "state": half["state"]})
-        assert torch.equal(
-            descend(resumed, optimizer, gradients[3:], losses[3:]), whole
-        )
+        assert torch.equal(descend(resumed, optimizer, gradients[3:]), whole)
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_in_every_rule_an_inactive_generation_keeps_every_bit(
-    name, pair, gradients, losses
-):
+def test_in_every_rule_an_inactive_generation_keeps_every_bit(name, pair, gradients):
     latents, optimizer = start(pair, RULES[name]())
-    before = descend(latents, optimizer, gradients[:2], losses)
+    before = descend(latents, optimizer, gradients[:2])
     kept = copy.deepcopy(dict(optimizer.state[latents]))
     optimizer.active = torch.tensor([True, False, True])
-    spoiled, worse = gradients.clone(), losses.clone()
-    spoiled[:, :, 1], worse[:, 1] = float("nan"), float("nan")
-    after = descend(latents, optimizer, spoiled[2:], worse[2:])
+    spoiled = gradients.clone()
+    spoiled[:, :, 1] = float("nan")
+    after = descend(latents, optimizer, spoiled[2:])
     assert torch.equal(after[:, 1], before[:, 1])
     for key, value in optimizer.state[latents].items():
         if key != "update":
             assert torch.equal(value[:, 1], kept[key][:, 1]), key
-    whole = descend(*start(pair, RULES[name]()), gradients, losses)
+    whole = descend(*start(pair, RULES[name]()), gradients)
     assert torch.equal(after[:, [0, 2]], whole[:, [0, 2]])
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_in_every_rule_generations_do_not_know_each_other(
-    name, pair, gradients, losses
-):
-    together = descend(*start(pair, RULES[name]()), gradients, losses)
+def test_in_every_rule_generations_do_not_know_each_other(name, pair, gradients):
+    together = descend(*start(pair, RULES[name]()), gradients)
     order = [2, 0]
     seeds = [SEEDS[i] for i in order]
     alone = start(pair[:, order], RULES[name](), seeds)
-    found = descend(*alone, gradients[:, :, order], losses[:, order])
+    found = descend(*alone, gradients[:, :, order])
     assert torch.allclose(found, together[:, order], rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_a_new_batch_begins_from_nothing(name, pair, gradients, losses):
+def test_a_new_batch_begins_from_nothing(name, pair, gradients):
     latents, optimizer = start(pair, RULES[name]())
-    descend(latents, optimizer, gradients, losses)
+    descend(latents, optimizer, gradients)
     with torch.no_grad():
         latents.copy_(2 * pair)
     optimizer.start([4, 5, 6])
     fresh = start(2 * pair, RULES[name](), [4, 5, 6])
-    expected = descend(*fresh, gradients, losses)
-    assert torch.equal(descend(latents, optimizer, gradients, losses), expected)
+    expected = descend(*fresh, gradients)
+    assert torch.equal(descend(latents, optimizer, gradients), expected)
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_every_rule_works_on_single_latents_and_reports_by_generation(
-    name, pair, gradients, losses
+    name, pair, gradients
 ):
     latents, optimizer = start(pair[:1], RULES[name]())
-    found = descend(latents, optimizer, gradients[:, :1], losses)
+    found = descend(latents, optimizer, gradients[:, :1])
     assert found.shape == pair[:1].shape
     assert found.isfinite().all()
     assert {v.shape for v in optimizer.last.values()} == {(3,)}
@@ -299,11 +218,11 @@ def test_every_rule_works_on_single_latents_and_reports_by_generation(
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_no_rule_reads_values_on_the_host(name, pair, gradients, losses):
+def test_no_rule_reads_values_on_the_host(name, pair, gradients):
     """The meta device has no values: whatever asks for one raises."""
     rule = [part for part in RULES[name]() if not isinstance(part, Noise)]
     latents, optimizer = start(pair.to("meta"), rule)
-    descend(latents, optimizer, gradients.to("meta"), losses.to("meta"))
+    descend(latents, optimizer, gradients.to("meta"))
 
 
 @pytest.mark.parametrize(
@@ -314,7 +233,6 @@ def test_no_rule_reads_values_on_the_host(name, pair, gradients, losses):
         ([Descend(), Sphere()], "received 2 in Descend, Sphere"),
         ([Descend(), Tie()], "of the gradient first.*received Descend, Tie"),
         ([Noise(), Descend()], "of the gradient first.*received Noise, Descend"),
-        ([Tie(), Backtrack(), Descend()], "Backtrack at the beginning of the rule"),
         ([Momentum(), Momentum(), Descend()], "remembers 'momentum', received several"),
     ],
 )
@@ -336,8 +254,6 @@ def test_a_learning_rate_without_a_place_in_the_rule_is_refused(pair):
         (lambda: Noise(-1.0), "noise_scale.*received -1"),
         (lambda: Sphere(0.0), "angle.*received 0"),
         (lambda: Sphere(4.0), "angle.*received 4"),
-        (lambda: Backtrack(0), "patience.*received 0"),
-        (lambda: Backtrack(3, 1.0), "shrink.*received 1"),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(make, message):

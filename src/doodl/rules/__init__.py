@@ -2,7 +2,7 @@
 
 | gradient | move | latents |
 |---|---|---|
-| `Backtrack`, `Scale`, `Tie` | `Descend` | `Noise` |
+| `Scale`, `Tie` | `Descend` | `Noise` |
 | `Clip`, `Whiten` or `Normalize` | `Sphere` | `Average` |
 | `Momentum` | | `Renormalize` |
 
@@ -10,7 +10,6 @@ Those of the first column change the step, one of the second takes it, those of 
 third change the latents afterwards; `LatentOptimizer` runs them.
 """
 
-from doodl.rules.backtrack import Backtrack
 from doodl.rules.base import Transform, Update
 from doodl.rules.gradient import Clip, Normalize, Scale, Tie, Whiten
 from doodl.rules.memory import Momentum
@@ -19,7 +18,6 @@ from doodl.rules.optimizer import LatentOptimizer
 
 __all__ = [
     "Average",
-    "Backtrack",
     "Clip",
     "Descend",
     "LatentOptimizer",

@@ -25,12 +25,8 @@ class Update:
         seeds: of the B generations.
         norms: (2, B), of the initial latents.
         memory: what the transforms remember of the last update, by name.
-        losses: (B,) of the latents, lower is better; None if nobody has given any.
 
     Attributes:
-        size: factor of the move, 1 or (1, B, 1, 1, 1).
-        restarted: generations whose memory counts as zero, (1, B, 1, 1, 1) bool; None
-            for none.
         report: what is logged, (B,) each, by name.
     """
 
@@ -41,15 +37,7 @@ class Update:
     seeds: Sequence[int]
     norms: Tensor
     memory: dict[str, Tensor]
-    losses: Tensor | None = None
-    size: Tensor | float = 1.0
-    restarted: Tensor | None = None
     report: dict[str, Tensor] = field(default_factory=dict)
-
-    def recall(self, name: str) -> Tensor:
-        """Return what a transform remembers; zeros where a generation restarts."""
-        value = self.memory[name]
-        return value if self.restarted is None else value.where(~self.restarted, 0)
 
 
 class Transform(Described, ABC):
@@ -63,12 +51,10 @@ class Transform(Described, ABC):
         stage: what it changes: the step (`gradient`), the latents by the step (`move`),
             or the latents afterwards (`latents`).
         merges_pair: whether both latents become the same one, which an edit refuses.
-        needs_losses: whether it cannot do without `Update.losses`.
     """
 
     stage: ClassVar[Literal["gradient", "move", "latents"]] = "gradient"
     merges_pair: ClassVar[bool] = False
-    needs_losses: ClassVar[bool] = False
 
     def start(self, latents: Tensor) -> Mapping[str, Tensor]:
         """Return what is remembered at the beginning, by name.
@@ -77,19 +63,13 @@ class Transform(Described, ABC):
             latents: the initial latents (2, B, C, h, w).
 
         Returns:
-            floating-point tensors, (2, B, C, h, w) or (1, B, 1, 1, 1); zeros if the
-            transform asks `Update.recall` for them.
+            floating-point tensors, (2, B, C, h, w) or (1, B, 1, 1, 1).
         """
         return {}
 
     @abstractmethod
     def __call__(self, update: Update) -> None:
         """Change the update; tensors are replaced, never written into."""
-
-
-def per_generation(latents: Tensor, value: float = 0.0) -> Tensor:
-    """Return one number for each generation, (1, B, 1, 1, 1)."""
-    return torch.full_like(latents[:1, :, :1, :1, :1], value)
 
 
 def check_rule(rule: Sequence[Transform]) -> None:
@@ -112,11 +92,6 @@ def check_rule(rule: Sequence[Transform]) -> None:
         raise ValueError(
             "Expected a rule with transforms of the gradient first, then a move, then "
             f"transforms of the latents, received {listed}."
-        )
-    if "Backtrack" in names[1:]:
-        raise ValueError(
-            f"Expected Backtrack at the beginning of the rule, received {listed}: it "
-            "replaces the gradient that the others are given."
         )
     latents = torch.zeros(2, 0, 1, 1, 1)
     remembered = [name for transform in rule for name in transform.start(latents)]

@@ -34,6 +34,6 @@ class Momentum(Transform):
 
     @override
     def __call__(self, update: Update) -> None:
-        m = self.momentum * update.recall("momentum") + update.step
+        m = self.momentum * update.memory["momentum"] + update.step
         update.memory["momentum"] = m
         update.step = update.step + self.momentum * m if self.nesterov else m

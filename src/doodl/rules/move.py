@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from torch import Tensor
 from typing_extensions import override
 
 from doodl import latents as pairs
@@ -18,7 +17,7 @@ class Descend(Transform):
 
     @override
     def __call__(self, update: Update) -> None:
-        update.latents = update.latents - update.size * update.step
+        update.latents = update.latents - update.step
 
 
 class Sphere(Transform):
@@ -41,12 +40,8 @@ class Sphere(Transform):
 
     @override
     def __call__(self, update: Update) -> None:
-        z, size = update.latents, update.size
-        if self.angle is None:
-            moved = pairs.rotate(z, size * update.step)
-        else:
-            shrunk = size.flatten(1) if isinstance(size, Tensor) else size
-            moved = pairs.rotate(z, update.step, self.angle * shrunk)
+        z = update.latents
+        moved = pairs.rotate(z, update.step, self.angle)
         update.latents = pairs.renormalize(moved, pairs.norms(z))  # without round-off
 
 

@@ -29,8 +29,6 @@ class LatentOptimizer(Optimizer):
 
     Attributes:
         active: (B,) bool, the generations that are updated; None for all.
-        losses: (B,) of the latents before the step, lower is better, for a rule that
-            asks for them; set before every step.
         last: what the last update reports, (B,) each, `grad_norm` among it.
 
     Raises:
@@ -55,7 +53,6 @@ class LatentOptimizer(Optimizer):
         self.transforms = list(rule)
         self.seeds: list[int] = []
         self.active: Tensor | None = None
-        self.losses: Tensor | None = None
         self.last: dict[str, Tensor] = {}
 
     def rule(self, group: dict[str, Any]) -> list[Transform]:
@@ -81,7 +78,7 @@ class LatentOptimizer(Optimizer):
             seeds: one seed for each generation, for the noise of the updates.
         """
         self.seeds = list(seeds)
-        self.active = self.losses = None
+        self.active = None
         self.last = {}
         self.state.clear()
         for group in self.param_groups:
@@ -107,14 +104,13 @@ class LatentOptimizer(Optimizer):
     ) -> Tensor | None:
         """Update the generations where `active`, (B,) bool, is true; None means all.
 
-        Afterwards `last` contains what the rule reports, (B,) each, and `losses` is
-        None.
+        Afterwards `last` contains what the rule reports, (B,) each.
 
         Returns:
             the value of the closure; None without one.
 
         Raises:
-            RuntimeError: the rule needs losses or seeds that nobody has given.
+            RuntimeError: the rule needs seeds that nobody has given.
         """
         loss = None
         if closure is not None:
@@ -124,14 +120,12 @@ class LatentOptimizer(Optimizer):
             for latents in group["params"]:
                 if latents.grad is not None:
                     self._update(latents, latents.grad, group)
-        self.losses = None
         return loss
 
     def _update(self, latents: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         if latents not in self.state:
             self.start(self.seeds)
         rule, state = self.rule(group), self.state[latents]
-        self._check_losses(rule, latents.shape[1])
         fixed = ("update", "norms")
         update = Update(
             latents=latents.detach(),
@@ -141,7 +135,6 @@ class LatentOptimizer(Optimizer):
             seeds=self.seeds,
             norms=state["norms"],
             memory={name: v for name, v in state.items() if name not in fixed},
-            losses=self.losses,
         )
         for transform in rule:
             transform(update)
@@ -153,15 +146,6 @@ class LatentOptimizer(Optimizer):
         if "grad_norm" not in update.report:
             update.report["grad_norm"] = pairs.norms(gradient).mean(dim=0)
         self.last = update.report
-
-    def _check_losses(self, rule: Sequence[Transform], count: int) -> None:
-        needing = [type(part).__name__ for part in rule if part.needs_losses]
-        found = None if self.losses is None else tuple(self.losses.shape)
-        if needing and found != (count,):
-            raise RuntimeError(
-                f"Expected losses of shape ({count},) for {needing[0]}, received "
-                f"{found}: set optimizer.losses before every step."
-            )
 
     def _mask(self, latents: Tensor) -> Tensor:
         active = self.active
