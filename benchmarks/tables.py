@@ -83,11 +83,13 @@ def load(name: str, updates: int | None = None, path: Path = FILE) -> Table:
     """
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     found: dict[str, Any] = content["tables"][name]
+    planned = found.pop("updates")
+    count = updates or planned
     values = {
-        "updates": updates or found.pop("updates"),
+        "updates": count,
+        "doubled": 2 * count,
         "strength": found.pop("strength"),
     }
-    found.pop("updates", None)
     more = shlex.split(found.pop("options", ""))
     for network, options in found.pop("where_installed", {}).items():
         if (SHAPES / network.removeprefix("shapes/")).is_dir():

@@ -26,10 +26,11 @@ BLOCKS = [
     (name, block)
     for name, text in PAGES.items()
     for block in re.findall(r"```python[^\n]*\n(.*?)```", text, re.DOTALL)
-    if "--8<--" not in block
 ]
 FILES = dict(re.findall(r'```python title="(\w+\.py)"\n(.*?)```', TEXT, re.DOTALL))
 """Files that a page tells to write, such as `blue.py`."""
+INCLUDED = re.compile(r'^--8<-- "(\w+/[\w/]+\.py)"$', re.MULTILINE)
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 COMMANDS = re.findall(r"^(?:srun |.*`)?(doodl (?:fit|predict)[^`#\n]*)", TEXT, re.M)
 """The command lines of code blocks and tables."""
 
@@ -127,9 +128,12 @@ def test_no_page_requests_anything_from_elsewhere(site):
 
 
 def test_scripts_are_shown_where_a_page_includes_them(site):
-    for name, text in PAGES.items():
+    included = {name: INCLUDED.findall(text) for name, text in PAGES.items()}
+    shown_somewhere = {path for paths in included.values() for path in paths}
+    assert {str(p.relative_to(ROOT)) for p in EXAMPLES} <= shown_somewhere
+    for name, paths in included.items():
         page = site / name.removeprefix("docs/").replace(".md", ".html")
-        for path in re.findall(r'--8<-- "(\w+/[\w/]+\.py)"', text):
+        for path in paths:
             shown = re.sub(r"<[^>]*>", "", page.read_text())
             (line,) = re.findall(r'^"""(.*)', (ROOT / path).read_text())
             assert line.removesuffix('"""') in html.unescape(shown), (name, path)

@@ -18,6 +18,7 @@ from doodl.jobs.dry_run import dry_run
 from doodl.optimizer import LatentSGD
 from doodl.pretrained import TextToImage
 from doodl.pretrained.outline import outline
+from doodl.sampling.adjoints import CheckpointBudgetAdjoint
 
 JOB = ("--model.num_steps", "3", "--model.num_updates", "4", "--data.batch_size", "2")
 
@@ -70,7 +71,8 @@ def test_it_counts_what_an_update_computes(costs, fit, model, unloaded):
     cost = costs("--data.prompts", '["a red circle"]', "--data.seeds", "0-1")
     assert (cost.guided, cost.plain, cost.batch) == (6, 0, 2)
 
-    module = fit(["a red circle"], (0, 1), num_steps=3, num_updates=1)
+    adjoint = CheckpointBudgetAdjoint()  # of configs/shapes.yaml
+    module = fit(["a red circle"], (0, 1), num_steps=3, num_updates=1, adjoint=adjoint)
     with FlopCounterMode(display=False) as counter:
         final = module.renderer.sample(module.latents, module.batch)
         module.renderer.losses(final, module.batch, 0).total.sum().backward()
