@@ -20,16 +20,25 @@ def test_captions_mislead_where_the_latent_shows_what_they_say():
 
 
 def test_a_third_of_the_timesteps_is_in_the_noisiest_fifth():
-    timesteps = noisy_timesteps(torch.arange(1000) / 1000, 1000)
+    timesteps = noisy_timesteps(torch.arange(1000) / 1000, 1000, layout=0)
     assert timesteps.min() == 0
     assert timesteps.max() == 999
     assert (timesteps >= 800).float().mean().item() == pytest.approx(1 / 3, abs=0.02)
 
 
+def test_a_share_of_the_timesteps_decides_the_layout():
+    spread = torch.arange(1000) / 1000
+    timesteps = noisy_timesteps(spread, 1000, layout=0.7)
+    first, others = timesteps[:700], timesteps[700:]
+    assert first.unique().tolist() == list(range(930, 1000))
+    expected = noisy_timesteps(torch.arange(300) / 300, 1000, layout=0)
+    assert (others - expected).abs().max() <= 1  # one by rounding
+
+
 def test_a_spread_that_rounding_made_1_has_the_last_timestep():
     spread = (31 + torch.tensor([1 - 2**-24])) / 32
     assert spread == 1
-    assert noisy_timesteps(spread, 1000) == 999
+    assert noisy_timesteps(spread, 1000, layout=0.15) == 999
 
 
 def test_weights_are_largest_where_the_layout_is_decided():

@@ -76,6 +76,7 @@ class DiffusionTraining(Training):
         seed: of the batches.
         batch_size: pictures a step.
         unet: already trained, to go on from.
+        layout: share of the batch from the timesteps that decide the layout.
     """
 
     def __init__(
@@ -89,9 +90,10 @@ class DiffusionTraining(Training):
         seed: int = 51,
         batch_size: int = 32,
         unet: UNet2DConditionModel | None = None,
+        layout: float = 0.15,
     ) -> None:
         super().__init__(steps=steps, lr=lr, seed=seed)
-        self.unet = unet or make_unet()
+        self.unet, self.layout = unet or make_unet(), layout
         self.encoder = encoder.requires_grad_(False).eval()
         self.average = copy.deepcopy(self.unet).requires_grad_(False)
         ends = self.unet.down_blocks[1], self.unet.mid_block, self.unet.up_blocks[0]
@@ -135,7 +137,7 @@ class DiffusionTraining(Training):
         which = torch.randint(self.tokens.shape[1], (n,), generator=generator)
         clean, tokens = self.latents[index], self.tokens[index, which]
         spread = (torch.arange(n) + torch.rand(n, generator=generator)) / n
-        timesteps = noisy_timesteps(spread, len(self.alphas))
+        timesteps = noisy_timesteps(spread, len(self.alphas), self.layout)
         wrong = torch.rand(n, generator=generator) < mislead(timesteps)
         tokens = torch.where(wrong[:, None], tokens.roll(n // 2, 0), tokens)
         dropped = torch.rand(n, 1, generator=generator) < 0.1
@@ -157,7 +159,7 @@ class DiffusionTraining(Training):
 
     def on_train_batch_end(self, outputs: STEP_OUTPUT, batch: int, index: int) -> None:
         """Move the average toward the weights, faster in the beginning."""
-        decay = min(0.999, 1 - 1 / (1 + self.global_step / 10))
+        decay = min(0.998, 1 - 1 / (1 + self.global_step / 10))
         with torch.no_grad():
             weights = self.unet.parameters()
             for mean, weight in zip(self.average.parameters(), weights, strict=True):
@@ -177,14 +179,18 @@ def positions(features: Tensor) -> Tensor:
     return torch.stack((x, y)).expand(len(features), -1, -1, -1).to(features.device)
 
 
-def noisy_timesteps(spread: Tensor, count: int) -> Tensor:
-    """Return timesteps (N,), a third of them in the noisiest fifth of `count`.
+def noisy_timesteps(spread: Tensor, count: int, layout: float) -> Tensor:
+    """Return timesteps (N,); a third of those outside the layout in the noisiest fifth.
 
     Args:
         spread: (N,) uniform in [0, 1), or 1 by rounding.
         count: timesteps of the schedule.
+        layout: share of timesteps in the noisiest 7%.
     """
-    return (count * (1 - (1 - spread) ** 1.5)).long().clamp_max(count - 1)
+    first = 1 - 0.07 * (1 - spread / max(layout, 1e-9))
+    rest = (spread - layout).clamp(min=0) / (1 - layout)
+    share = torch.where(spread < layout, first, 1 - (1 - rest) ** 1.5)
+    return (count * share).long().clamp_max(count - 1)
 
 
 def loss_weights(ratio: Tensor) -> Tensor:
