@@ -6,12 +6,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from doodl.evaluation.markdown import cell, table
 from doodl.evaluation.statistics import Key, clustered_mean, compare
 
 COLUMNS = {"guide": 1, "judge": 1, "right": 100, "whiteness": 1, "moved": 1, "calls": 1}
 PAPER = "edict paper exact"
+GOALS = ("guide", "judge", "right")
+"""Columns of which the paper's gain is looked for."""
 Scores = dict[str, float]
 """Scores of one generation at one update."""
 
@@ -48,6 +51,44 @@ def best(made: Run, budget: float, each: float) -> dict[str, dict[Key, float]]:
         for name in COLUMNS:
             found[name][key] = spent if name == "calls" else chosen[name]
     return found
+
+
+def curve(made: Run, each: float, column: str) -> list[tuple[float, float]]:
+    """Return calls and the mean of the guide's favourites, after every rendering."""
+    count = max(map(len, made.scores.values()))
+    budgets = [made.first + each * number for number in range(count)]
+    means = [fmean(best(made, b, each)[column].values()) for b in budgets]
+    return list(zip(budgets, means, strict=True))
+
+
+def reached(made: Run, each: float, column: str, goal: float) -> float | None:
+    """Return the calls after which a curve reaches a goal; None if it never does."""
+    found = (calls for calls, mean in curve(made, each, column) if mean >= goal)
+    return next(found, None)
+
+
+def gains(runs: dict[str, Run], budget: int) -> str:
+    """Return the calls that the paper's scores take, of every composition.
+
+    The paper's rule has them within a budget; its cost is its own curve's.
+    """
+    paper = runs[PAPER]
+    columns = best(paper, budget, paper.each)
+    goals = {name: fmean(columns[name].values()) for name in GOALS}
+    costs = {name: reached(paper, paper.each, name, goals[name]) for name in GOALS}
+    rows = []
+    for name, made in runs.items():
+        found = {c: reached(made, made.each, c, goals[c]) for c in GOALS}
+        rows.append([name, *(_times(found[c], costs[c]) for c in GOALS)])
+    header = ["", *(f"{name} {goals[name]:.3f}" for name in GOALS)]
+    title = f"### Calls to what the paper's rule reaches within {budget} calls"
+    return "\n".join([title, "", *table(header, rows)])
+
+
+def _times(calls: float | None, paper: float | None) -> str:
+    if calls is None or paper is None:
+        return "not reached"
+    return f"{calls:.0f} ({paper / calls:.1f} × fewer)"
 
 
 def report(runs: dict[str, Run], budgets: Sequence[int]) -> str:

@@ -1,7 +1,7 @@
 """Compares compositions of rule, gradient and start at equal numbers of network calls.
 
     python benchmarks/quality_per_call.py [NAME ...] [--budgets 250 500] [--prompts 8]
-        [--seeds 1] [--model FOLDER] [--folder results/quality]
+        [--seeds 1] [--model FOLDER] [--folder results/quality] [--picture FILE]
 
 Prompts and seeds are those of tuning (`splits.py`), so that no table uses them. A call
 is one guided prediction; the gradient of a call counts 1.4 more, and what an adjoint
@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from budgets import Run, Scores, load, report, save
+from budgets import PAPER, Run, Scores, gains, load, report, save
 from compositions import NAMES, composition
+from quality_picture import draw
 from splits import rows, seeds
 from torch import Tensor, nn
 
@@ -181,6 +182,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--model", type=Path, default=SHAPES)
     parser.add_argument("--folder", type=Path, default=Path("results/quality"))
+    parser.add_argument("--picture", type=Path, help="of the curves, PNG or SVG")
     known = parser.parse_args()
     torch.set_num_threads(1)
     folder = known.folder / known.application
@@ -203,6 +205,10 @@ def main() -> None:
             save(made, path)
         runs[name] = made
     print(report(runs, known.budgets))
+    if PAPER in runs:
+        print(gains(runs, most))
+    if known.picture:
+        draw(runs, known.picture)
 
 
 if __name__ == "__main__":

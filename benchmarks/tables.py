@@ -37,6 +37,8 @@ from doodl.pretrained import SHAPES
 
 FILE = Path(__file__).with_name("tables.yaml")
 NAMES = ("text", "vocabulary", "personalization", "aesthetics", "editing", "ablations")
+GRADIENT = 2.4
+"""Forward calls that cost as much as one with its gradient, whose graph is kept."""
 DRAWS = 2000
 """First seed of the draws that measure how often a prompt succeeds by itself."""
 
@@ -88,6 +90,7 @@ def load(name: str, updates: int | None = None, path: Path = FILE) -> Table:
     values = {
         "updates": count,
         "doubled": 2 * count,
+        "samples": round(GRADIENT * 2 * count) + 2,  # of two latents, and the result
         "strength": found.pop("strength"),
     }
     more = shlex.split(found.pop("options", ""))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,34 @@ def test_a_budget_below_the_first_rendering_holds_nothing(made):
     import budgets
 
     assert not any(budgets.best(made, 9, 5).values())
+
+
+def test_a_curve_has_the_favourite_after_every_rendering(made):
+    import budgets
+
+    assert budgets.curve(made, 5, "guide") == [(10, 0.1), (15, 0.9), (20, 0.9)]
+    assert budgets.reached(made, 5, "guide", 0.9) == 15
+    assert budgets.reached(made, 5, "guide", 0.95) is None
+
+
+def test_the_calls_to_the_papers_score_are_counted_on_its_own_curve(made):
+    import budgets
+
+    quick = replace(made, first=2.0, each=1.0)
+    text = budgets.gains({budgets.PAPER: made, "quick": quick}, 100)
+    assert "| quick | 3 (5.0 × fewer) |" in text
+    assert f"| {budgets.PAPER} | 15 (1.0 × fewer) |" in text
+
+
+def test_the_picture_shows_every_run(made, tmp_path):
+    import budgets
+    import quality_picture
+
+    single = replace(made, each=0.0)
+    quality_picture.draw({budgets.PAPER: made, "a point": single}, tmp_path / "a.svg")
+    text = (tmp_path / "a.svg").read_text()
+    assert budgets.PAPER in text
+    assert "a point" in text
 
 
 def test_a_run_comes_back_from_its_file(made, tmp_path):
