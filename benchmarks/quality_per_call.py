@@ -27,7 +27,7 @@ from splits import rows, seeds
 from torch import Tensor, nn
 
 from doodl import latents as pairs
-from doodl.baselines import BestOfN, OneStep
+from doodl.baselines import BestOfN, CrossEntropySearch, OneStep
 from doodl.callbacks import Multicrop
 from doodl.generation import Generation
 from doodl.guides import Classifier, CLIPText, Ensemble, Guide
@@ -41,7 +41,9 @@ from doodl.trajectory import Rendering
 from doodl.white_noise import whiteness
 
 BATCH = 8
-BASELINES = ("best of n", "one step 10", "one step 20", "one step 40")
+DRAWN = {"best of n": BestOfN, "search": CrossEntropySearch}
+"""Baselines that take any number of samples."""
+BASELINES = ("best of n", "search", "one step 10", "one step 20", "one step 40")
 
 
 def watchers(folder: Path, application: str) -> tuple[Guide, Guide | None]:
@@ -102,8 +104,8 @@ def sample(
 ) -> Iterator[Rendering]:
     """Yield the renderings of a baseline."""
     start, steps = renderer.initial(batch), len(renderer.sampler.steps)
-    if name == "best of n":
-        yield from BestOfN(int(budget // steps))(renderer, batch, start, 1)
+    if name in DRAWN:
+        yield from DRAWN[name](int(budget // steps))(renderer, batch, start, 1)
     else:
         *_, last = OneStep(float(name.split()[-1]))(renderer, batch, start, 1)
         yield last
@@ -125,7 +127,7 @@ def run(
     first = found.forward + (start.num_calls(found.forward) if start else 0)
     each, kept = found.equivalents, found._replace(repeated=0).equivalents
     if baseline:
-        first, each = (steps, steps) if name == "best of n" else (4 * steps, 0)
+        first, each = (steps, steps) if name in DRAWN else (4 * steps, 0)
         kept = each
     made = Run(budget, first, each, kept, {})
     for begin in range(0, len(generations), BATCH):
