@@ -4,15 +4,17 @@
     python benchmarks/publish.py                   # only fill the documentation again
 
 The first command copies every table to `benchmarks/results/`, and writes a summary of
-all of them there. Both fill the blocks of the documentation that stand between
-`<!-- begin benchmarks/results/NAME.md -->` and `<!-- end -->`. A test compares blocks
-and files, so that no figure is typed.
+all of them there. Both write `world.md` there with the figures that
+`python -m doodl.shapes evaluate` has recorded, and fill the blocks of the documentation
+that stand between `<!-- begin benchmarks/results/NAME.md -->` and `<!-- end -->`. A
+test compares blocks and files, so that no figure is typed.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -24,14 +26,20 @@ from doodl.evaluation.layouts import number
 from doodl.evaluation.markdown import cell, table
 from doodl.evaluation.statistics import Key, clustered_mean
 from doodl.evaluation.summary import METRICS
+from doodl.pretrained import SHAPES
+from doodl.shapes import goals
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "applications.md")
+DOCUMENTS = (
+    ROOT / "README.md",
+    ROOT / "docs" / "applications.md",
+    ROOT / "docs" / "shapes_world.md",
+)
 BLOCK = re.compile(
     r"(<!-- begin (benchmarks/results/[\w.-]+\.md) -->\n).*?(<!-- end -->)", re.DOTALL
 )
-SUMMARY = ("original", "one_step", "best_of_N", "DOODL")
+SUMMARY = ("original", "one_step", "best_of_N", "DOODL", "fast")
 """Methods of the summary."""
 CONDITIONS = """\
 All methods have the same prompts, seeds, guide and judge. Prompts and seeds were used
@@ -121,9 +129,17 @@ def summary(folders: dict[str, Path]) -> list[str]:
         )
         means = [cell(clustered_mean(values.get(key, {})), factor) for key in SUMMARY]
         rows.append([made.title, f"{title}{unit}", *means])
-    header = ["", "score", "original", "one-step", "best of N", "DOODL"]
+    header = ["", "score", "original", "one-step", "best of N", "DOODL", "fast"]
     note = "Means with 95% intervals from a bootstrap over prompts."
     return [*table(header, rows), "", note]
+
+
+def world(target: Path = RESULTS) -> Path:
+    """Write the recorded figures of the world that ships, and return the file."""
+    figures = json.loads((SHAPES / "figures.json").read_text(encoding="utf-8"))
+    path = target / "world.md"
+    path.write_text("\n".join(goals.documentation(figures)) + "\n", encoding="utf-8")
+    return path
 
 
 def read_column(path: Path, column: str) -> dict[str, dict[Key, float]]:
@@ -146,6 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     known = parser.parse_args(arguments)
     if known.folder is not None:
         print(f"Copied: {', '.join(collect(known.folder))}")
+    world()
     for path in DOCUMENTS:
         text = path.read_text(encoding="utf-8")
         path.write_text(filled(text), encoding="utf-8")

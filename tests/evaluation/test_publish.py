@@ -17,11 +17,19 @@ def publish(monkeypatch):
     return publish
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/applications.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/applications.md", "docs/shapes_world.md"]
+)
 def test_the_documentation_has_the_tables_of_the_files(name, publish):
     text = (ROOT / name).read_text()
     assert publish.BLOCK.search(text)
     assert text == publish.filled(text)
+
+
+def test_the_figures_of_the_world_are_the_recorded_ones(publish, tmp_path):
+    written = publish.world(tmp_path).read_text()
+    assert written == (publish.RESULTS / "world.md").read_text()
+    assert "| all weights in MB |" in written
 
 
 def test_no_table_stands_outside_of_a_block(publish):
@@ -62,5 +70,5 @@ def test_finished_tables_are_copied_and_summed_up(publish, tmp_path):
     assert publish.collect(tmp_path, tmp_path / "to") == ["text"]
     assert (tmp_path / "to" / "text.md").read_text() == "# Text\n"
     row = (tmp_path / "to" / "summary.md").read_text().splitlines()[2]
-    assert re.sub(r" \[[^\]]*\]", "", row).endswith("| 0.0 | 50.0 | 100.0 | 50.0 |")
+    assert re.sub(r" \[[^\]]*\]", "", row).endswith("| 0.0 | 50.0 | 100.0 | 50.0 | – |")
     assert "same prompts" in (tmp_path / "to" / "conditions.md").read_text()

@@ -12,10 +12,10 @@ from doodl.shapes.sharpness import edge_energy, sharpness
 
 
 def test_a_goal_is_a_bound_from_below_or_above():
-    assert Goal(0.9).met(0.9)
-    assert not Goal(0.9).met(0.89)
-    assert Goal(0.1, at_most=True).met(0.1)
-    assert not Goal(0.1, at_most=True).met(0.11)
+    assert Goal(0.9, "a share").met(0.9)
+    assert not Goal(0.9, "a share").met(0.89)
+    assert Goal(0.1, "a gap", at_most=True).met(0.1)
+    assert not Goal(0.1, "a gap", at_most=True).met(0.11)
 
 
 def test_the_table_says_which_goals_are_met():
