@@ -1,15 +1,19 @@
 """How a command ends: exit code, one sentence, and the file with the traceback."""
 
+import contextlib
 import errno
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from doodl.exits import NothingMade, exit_in_one_sentence, remember_folder
 from doodl.terminal import Display, forgiving_output, line, shown
+from processes import end, start
 
 
 @pytest.fixture
@@ -143,3 +147,21 @@ def test_the_version_is_printed(capsys):
 
     main(["--version"])
     assert capsys.readouterr().out.startswith("doodl ")
+
+
+@pytest.mark.parametrize("presses", [1, 3])
+@pytest.mark.parametrize("delay", [0.1, 1.5])
+def test_ctrl_c_is_quiet_at_any_time_and_however_often(presses, delay, tmp_path):
+    """The delays are within the imports and within the loading on most machines."""
+    program = [sys.executable, "-c", "from doodl.cli import main; main(['fit'])"]
+    process = start([*program], cwd=tmp_path)
+    # The interpreter itself starts before the command can say what an interrupt means.
+    time.sleep(0.6 + delay)
+    for _ in range(presses):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGINT)
+        time.sleep(0.02)
+    code, output = end(process)
+    assert code == 130, output
+    assert "Traceback" not in output
+    assert not list(tmp_path.rglob("best.png"))
