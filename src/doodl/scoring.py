@@ -10,6 +10,7 @@ from torch import Tensor
 
 from doodl.execution import Execution
 from doodl.guides.base import Guide, repeat
+from doodl.guides.returned import check_differentiable, terms_of
 from doodl.guides.views import FullFrame, Views
 from doodl.images import to_pixels
 
@@ -52,23 +53,10 @@ def crop_terms(
             without a gradient for pixels that need one.
     """
     crops = views(pixels, guide.input_size, generators)
-    count = crops.shape[1]
-    terms = guide.terms(crops.flatten(0, 1), repeat(targets, count))
-    expected = (len(crops) * count,)
-    for term in terms.values():
-        if term.shape != expected:
-            raise ValueError(
-                f"Expected one loss a picture, {expected}, from the guide "
-                f"{type(guide).__name__}, received {tuple(term.shape)}; take the mean "
-                "over channels, rows and columns, not over pictures."
-            )
-    if crops.requires_grad and not terms["loss"].requires_grad:
-        raise ValueError(
-            f"Expected losses that can be differentiated from the guide "
-            f"{type(guide).__name__}, received losses without a gradient; use PyTorch "
-            "operations only, or `doodl predict` with the baseline "
-            "doodl.baselines.BestOfN, which needs scores only."
-        )
+    count, name = crops.shape[1], f"the guide {type(guide).__name__}"
+    terms = terms_of(guide, crops.flatten(0, 1), repeat(targets, count), name)
+    if crops.requires_grad:
+        check_differentiable(terms["loss"], name)
     return {
         name: views.reduce(term.unflatten(0, (-1, count)))
         for name, term in terms.items()

@@ -45,5 +45,5 @@ def test_a_metric_of_torchmetrics_is_a_loss_and_keeps_no_graph(pixels):
 
 
 def test_one_loss_for_all_pictures_is_refused(pixels):
-    with pytest.raises(ValueError, match=r"shape \(3,\), one for each picture"):
+    with pytest.raises(ValueError, match=r"one loss a picture, \(3,\), from the function"):
         Function(TotalVariation())(pixels, {})

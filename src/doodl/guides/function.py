@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from doodl.guides.base import Guide, freeze
+from doodl.guides.returned import check_differentiable, check_shape
 
 
 class Function(Guide):
@@ -36,23 +37,13 @@ class Function(Guide):
 
     @override
     def forward(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        losses, name = self.function(pixels), _name(self.function)
+        losses, name = self.function(pixels), f"the function {_name(self.function)}"
         reset = getattr(self.function, "reset", None)
         if reset is not None and isinstance(self.function, nn.Module):
             reset()  # a metric would keep the graphs of all calls
-        shape = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses)
-        if shape != (len(pixels),):
-            raise ValueError(
-                f"Expected losses of shape ({len(pixels)},), one for each picture, "
-                f"from the function {name}, received {shape}; take the mean over "
-                "channels, rows and columns, not over pictures."
-            )
-        wanted = torch.is_grad_enabled() and pixels.requires_grad
-        if wanted and not losses.requires_grad:
-            raise ValueError(
-                f"Expected losses with a gradient from the function {name}, received "
-                "constants; do not detach them or convert them to numbers."
-            )
+        check_shape(losses, len(pixels), name, "loss")
+        if torch.is_grad_enabled() and pixels.requires_grad:
+            check_differentiable(losses, name)
         return losses
 
 

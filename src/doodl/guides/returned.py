@@ -58,6 +58,23 @@ def values_of(
     """
     if not gradient:
         return check_shape(guide.score(pixels, targets), len(pixels), name, "score")
+    return terms_of(guide, pixels, targets, name)["loss"]
+
+
+def terms_of(
+    guide: Guide, pixels: Tensor, targets: Mapping[str, Tensor], name: str
+) -> Mapping[str, Tensor]:
+    """Return the losses (N,) of pictures under "loss", and their parts by name.
+
+    Args:
+        guide: the guide.
+        pixels: (N, 3, h, w) in [0, 1].
+        targets: inputs of the guide, each with leading dimension N.
+        name: the guide, for error messages.
+
+    Raises:
+        ValueError: the guide returns something else.
+    """
     terms: Any = guide.terms(pixels, targets)
     if not isinstance(terms, Mapping) or "loss" not in terms:
         raise ValueError(
@@ -66,7 +83,7 @@ def values_of(
         )
     for term in terms.values():
         check_shape(term, len(pixels), name, "loss")
-    return terms["loss"]
+    return terms
 
 
 def check_shape(values: Any, count: int, name: str, noun: str) -> Tensor:
@@ -91,6 +108,25 @@ def check_shape(values: Any, count: int, name: str, noun: str) -> Tensor:
     )
 
 
+def check_differentiable(losses: Tensor, name: str) -> None:
+    """Refuse losses without a gradient.
+
+    Args:
+        losses: (N,) of the pictures.
+        name: the guide, for error messages.
+
+    Raises:
+        ValueError: the losses have no gradient with respect to anything.
+    """
+    if not losses.requires_grad:
+        raise ValueError(
+            f"Expected losses with a gradient from {name}, received constants; leave "
+            "out detach(), item(), numpy(), torch.no_grad() and comparisons, or run "
+            "`doodl predict` with doodl.baselines.BestOfN or CrossEntropySearch, which "
+            "need scores only."
+        )
+
+
 def check_gradient(losses: Tensor, leaf: Tensor, name: str) -> None:
     """Refuse losses without a gradient; warn if all derivatives are zero.
 
@@ -102,12 +138,7 @@ def check_gradient(losses: Tensor, leaf: Tensor, name: str) -> None:
     Raises:
         ValueError: the losses have no gradient with respect to the pictures.
     """
-    if not losses.requires_grad:
-        raise ValueError(
-            f"Expected losses with a gradient from {name}, received constants; leave "
-            "out detach(), item(), numpy(), torch.no_grad() and comparisons, or run "
-            "`doodl predict` with doodl.baselines.BestOfN, which needs scores only."
-        )
+    check_differentiable(losses, name)
     (slope,) = torch.autograd.grad(losses.sum(), leaf, allow_unused=True)
     if slope is None:
         raise ValueError(
