@@ -122,7 +122,10 @@ def test_offload_hooks_come_back(pipe):
 @pytest.mark.parametrize(
     ("function", "sentence"),
     [
-        (lambda pixels: pixels.mean(), r"one loss a picture, \(2,\), from the function"),
+        (
+            lambda pixels: pixels.mean(),
+            r"one loss a picture, \(2,\), from the function",
+        ),
         (lambda pixels: 3.0, "from the function .*received a float"),
         (lambda pixels: pixels.detach().mean((1, 2, 3)), "losses with a gradient"),
     ],

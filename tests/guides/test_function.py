@@ -45,5 +45,7 @@ def test_a_metric_of_torchmetrics_is_a_loss_and_keeps_no_graph(pixels):
 
 
 def test_one_loss_for_all_pictures_is_refused(pixels):
-    with pytest.raises(ValueError, match=r"one loss a picture, \(3,\), from the function"):
+    with pytest.raises(
+        ValueError, match=r"one loss a picture, \(3,\), from the function"
+    ):
         Function(TotalVariation())(pixels, {})

@@ -14,6 +14,19 @@ from lightning.pytorch.callbacks import Timer
 from doodl.callbacks import EarlyStopping, Multicrop, Results
 from doodl.generation import Generation
 from doodl.jobs.archive import Archive, differences
+from doodl.rules import (
+    Average,
+    Descend,
+    LatentOptimizer,
+    Momentum,
+    Renormalize,
+    Scale,
+    Tie,
+    Whiten,
+)
+from doodl.sampling.adjoints import StraightThroughAdjoint
+from doodl.sampling.ddim import DDIM
+from doodl.starts import BestOf
 
 SETTINGS = {"num_updates": 5, "seeds": (3, 4), "batch_size": 2}
 """A run of two batches."""
@@ -84,6 +97,23 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(run, stop):
     whole = run("whole")
     interrupted(run, stop)
     assert contents(run()) == contents(whole)
+
+
+@pytest.mark.parametrize("stop", [Stop(0, 1), Kill(0, 1), Kill(1, 3)])
+def test_an_interrupted_run_with_a_start_and_a_rule_is_whole_again(run, stop):
+    def rule(params):
+        parts = [Tie(), Whiten(), Momentum(0.5), Scale(), Descend(), Average()]
+        return LatentOptimizer(params, rule=[*parts, Renormalize()], lr=0.1)
+
+    settings = {
+        "start": BestOf(3, 2),
+        "method": DDIM(),
+        "adjoint": StraightThroughAdjoint(),
+        "optimizer": rule,
+    }
+    whole = run("whole", **settings)
+    interrupted(run, stop, **settings)
+    assert contents(run(**settings)) == contents(whole)
 
 
 def test_a_killed_run_loses_only_the_updates_since_the_last_save(run, counted):
