@@ -9,15 +9,7 @@ import transformers
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from doodl.shapes.tokenizer import CONTEXT, make_tokenizer
-
-SCALED = {
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "steps_offset": 1,
-    "set_alpha_to_one": False,
-    "clip_sample": False,
-}
+from schedules import SD
 
 
 def build(name):
@@ -111,18 +103,18 @@ def _sd1():
 
 
 def _pndm():
-    return {k: v for k, v in SCALED.items() if k != "clip_sample"}
+    return {k: v for k, v in SD.items() if k != "clip_sample"}
 
 
 def _sd2():
     return _stable_diffusion(
-        diffusers.DDIMScheduler(**SCALED, prediction_type="v_prediction"),
+        diffusers.DDIMScheduler(**SD, prediction_type="v_prediction"),
         use_linear_projection=True,
     )
 
 
 def _zero_snr():
-    settings = {**SCALED, "prediction_type": "v_prediction", "steps_offset": 0}
+    settings = {**SD, "prediction_type": "v_prediction", "steps_offset": 0}
     return _stable_diffusion(
         diffusers.DDIMScheduler(
             **settings, rescale_betas_zero_snr=True, timestep_spacing="trailing"
@@ -131,14 +123,14 @@ def _zero_snr():
 
 
 def _turbo():
-    betas = {k: SCALED[k] for k in ("beta_start", "beta_end", "beta_schedule")}
+    betas = {k: SD[k] for k in ("beta_start", "beta_end", "beta_schedule")}
     return _stable_diffusion(
         diffusers.EulerDiscreteScheduler(**betas, timestep_spacing="trailing")
     )
 
 
 def _lcm():
-    settings = {**SCALED, "set_alpha_to_one": True, "steps_offset": 0}
+    settings = {**SD, "set_alpha_to_one": True, "steps_offset": 0}
     return _stable_diffusion(
         diffusers.LCMScheduler(**settings),
         diffusers.LatentConsistencyModelPipeline,
@@ -156,7 +148,7 @@ def _xl():
         projection_class_embeddings_input_dim=6 * 8 + 24,
         use_linear_projection=True,
     )
-    betas = {k: SCALED[k] for k in ("beta_start", "beta_end", "beta_schedule")}
+    betas = {k: SD[k] for k in ("beta_start", "beta_end", "beta_schedule")}
     return diffusers.StableDiffusionXLPipeline(
         vae=_vae(),
         text_encoder=encoder,

@@ -404,7 +404,7 @@ def variant(model, **changed):
     return type(model)(pipeline)
 
 
-BETAS = {k: families.SCALED[k] for k in ("beta_start", "beta_end", "beta_schedule")}
+BETAS = {k: families.SD[k] for k in ("beta_start", "beta_end", "beta_schedule")}
 
 
 @pytest.mark.parametrize("spacing", ["leading", "trailing"])

@@ -22,14 +22,8 @@ from doodl.sampling.chain import run, unrun
 from doodl.sampling.ddim import DDIM
 from doodl.sampling.edict import EDICT, Coupling
 from doodl.sampling.schedule import Schedule
+from schedules import SD
 
-SD = {
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "steps_offset": 1,
-    "set_alpha_to_one": False,
-}
 GRAPH = 6 * 9 * 8 / 2**30
 """GiB that the graph of one call of the test's network takes."""
 EXACT = [CheckpointAdjoint(), ReversibleAdjoint(), BudgetAdjoint(gib=3.5 * GRAPH)]

@@ -9,15 +9,8 @@ from doodl.sampling.ddim import DDIM
 from doodl.sampling.denoiser import Conditioning, GuidedDenoiser
 from doodl.sampling.sampler import Sampler
 from doodl.sampling.schedule import Schedule
+from schedules import SD
 
-SD = {
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "steps_offset": 1,
-    "set_alpha_to_one": False,
-    "clip_sample": False,
-}
 NOTHING = Conditioning({})
 
 

@@ -7,16 +7,8 @@ from diffusers import DDIMScheduler
 from doodl.sampling.chain import run, unrun
 from doodl.sampling.edict import EDICT, Coupling, Mixing
 from doodl.sampling.schedule import Schedule
+from schedules import SD
 
-SD = {
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "timestep_spacing": "leading",
-    "steps_offset": 1,
-    "set_alpha_to_one": False,
-    "clip_sample": False,
-}
 W = torch.randn((4, 4), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 
 

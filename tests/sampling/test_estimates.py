@@ -26,14 +26,8 @@ from doodl.sampling.chain import run
 from doodl.sampling.ddim import DDIM
 from doodl.sampling.edict import EDICT
 from doodl.sampling.schedule import Schedule
+from schedules import SD
 
-SD = {
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "steps_offset": 1,
-    "set_alpha_to_one": False,
-}
 METHODS = {"edict": EDICT(0.8), "ddim": DDIM()}
 ESTIMATES = {
     "straight": StraightThroughAdjoint(),

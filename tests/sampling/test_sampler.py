@@ -13,15 +13,8 @@ from doodl.sampling.denoiser import Conditioning, GuidedDenoiser
 from doodl.sampling.edict import EDICT
 from doodl.sampling.sampler import Sampler
 from doodl.sampling.schedule import Schedule
+from schedules import SD
 
-SD = {
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "steps_offset": 1,
-    "set_alpha_to_one": False,
-    "clip_sample": False,
-}
 W = torch.randn((3, 3), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 
 

@@ -11,18 +11,7 @@ from diffusers import (
 )
 
 from doodl.sampling.schedule import FlowSchedule, Schedule
-
-SD = {
-    "num_train_timesteps": 1000,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "prediction_type": "epsilon",
-    "timestep_spacing": "leading",
-    "steps_offset": 1,
-    "set_alpha_to_one": False,
-    "clip_sample": False,
-}
+from schedules import SD
 
 
 def both(**changes):
