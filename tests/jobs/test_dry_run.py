@@ -40,8 +40,9 @@ def unloaded(shapes, tmp_path, monkeypatch):
 
 @pytest.fixture
 def costs(monkeypatch):
-    """Runs a dry run and returns what it found."""
+    """Runs a dry run, with timing however small the job, and returns what it found."""
     found = []
+    monkeypatch.setattr("doodl.jobs.probe.WORTH_TIMING", 0)
 
     def run(*arguments):
         def keep(*args):
@@ -79,6 +80,15 @@ def test_it_counts_what_an_update_computes(costs, fit, model, unloaded):
     assert cost.flops == counter.get_total_flops()
     networks = model.networks()
     assert cost.weights == sum(4 * p.numel() for n in networks for p in n.parameters())
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_a_tiny_job_is_estimated_because_timing_would_cost_more(costs, monkeypatch):
+    one = ("--data.prompts", '["a red circle"]', "--data.seeds", "[0]")
+    assert not any(call.estimated for call in costs(*one).calls)
+    monkeypatch.setattr("doodl.jobs.probe.WORTH_TIMING", 10**6)
+    monkeypatch.delattr("doodl.jobs.probe.fill")  # nothing is called for real
+    assert costs(*one).calls[0].estimated
 
 
 def test_it_prints_a_table_and_leaves_nothing_behind(costs, capsys, unloaded):

@@ -33,7 +33,7 @@ def dry_run(
 
     Only configurations and tokenizers are read. One call of each network is timed with
     random weights, in the precision of the job; where that would take longer than
-    `timing.LIMIT`, its time is estimated from its FLOPs.
+    `timing.LIMIT`, or the job is tiny, its time is estimated from its FLOPs.
 
     Args:
         module: the module, whose networks are not loaded.
@@ -55,7 +55,8 @@ def dry_run(
     rest = count_remaining(data.batches(), events.remaining)
     batch = rest.largest or 1
     probe = Probe.prepare(renderer, data.generations.sample(), batch)
-    calls, decoder = probe.measure(device)
+    planned = rest.batches * module.num_updates * probe.num_calls
+    calls, decoder = probe.measure(device, planned)
     height, width = (side * model.factor for side in renderer.shape[1:])
     apart = settings.execution.apart(device, height * width)
     latent = math.prod(renderer.shape) * settings.latents_dtype.itemsize

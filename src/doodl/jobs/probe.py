@@ -11,7 +11,13 @@ from torch import Tensor
 
 from doodl.batch import Batch
 from doodl.generation import Generation
-from doodl.jobs.timing import CallCost, Stopwatch, count_flops, say
+from doodl.jobs.timing import (
+    WORTH_TIMING,
+    CallCost,
+    Stopwatch,
+    count_flops,
+    say,
+)
 from doodl.pretrained.outline import fill
 from doodl.rendering import Renderer
 from doodl.sampling.denoiser import Conditioning
@@ -61,12 +67,17 @@ class Probe:
         """Number of network calls of a chain."""
         return len(self.guided) + len(self.plain)
 
-    def measure(self, device: torch.device) -> Costs:
-        """Return what the calls cost on a device: measured, or estimated if slow."""
+    def measure(self, device: torch.device, planned: int) -> Costs:
+        """Return what the calls cost: measured, or estimated if the job costs less.
+
+        Args:
+            device: of the networks.
+            planned: network calls of the whole job.
+        """
         renderer, counted = self.renderer, self._count()
         dtype = renderer.autocast or renderer.model.dtype
         stopwatch = Stopwatch(device, dtype)
-        if stopwatch.fits(*counted):
+        if planned >= WORTH_TIMING and stopwatch.fits(*counted):
             say("filling the networks with random weights")
             fill(renderer.model.denoiser, device)
             fill(renderer.model.vae, device)

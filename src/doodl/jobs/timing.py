@@ -16,6 +16,8 @@ from doodl.sampling import memory
 
 LIMIT = 30.0
 """Seconds that all timing of a dry run may take."""
+WORTH_TIMING = 50
+"""Network calls of a job from which on the calls are timed, about ten of each kind."""
 REPEATS = 3
 SIDE = 1024
 """Rows of the square matrices whose product measures a device's speed."""
@@ -95,7 +97,7 @@ class Stopwatch:
     def estimate(self, counted: CallCost) -> CallCost:
         """Return the cost with times that follow from FLOPs, and say so once."""
         if not self.gave_up:
-            say("timing would take too long, so that times are estimated from FLOPs")
+            say("timing would take longer than it is worth: estimated from FLOPs")
         self.gave_up = True
         return replace(
             counted,
