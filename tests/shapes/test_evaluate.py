@@ -35,10 +35,12 @@ def test_plain_scenes_have_the_plain_captions_each_once():
     assert not [c for c in captions if "shape" in c or "patterned" in c]
 
 
-def test_the_demonstration_has_the_first_unusual_captions():
-    """They follow from a rule, not from how their pictures turned out."""
+def test_the_demonstrations_prompts_are_among_the_unusual_captions():
+    """`benchmarks/hardest.py` chooses them by samples with other seeds."""
     shown = yaml.safe_load((CONFIGS / "shapes.yaml").read_text())["data"]
-    assert shown["prompts"] == plain_captions(3, pairs=1.0, held_out="only")
+    unusual = plain_captions(64, pairs=1.0, held_out="only")
+    assert len(shown["prompts"]) == 3
+    assert set(shown["prompts"]) <= set(unusual)
     assert shown["seeds"] == [0, 1]
 
 

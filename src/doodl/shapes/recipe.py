@@ -55,8 +55,8 @@ CLIP_STEPS = {
     "guide": 2400,
     "guide_b": 1600,
     "guide_c": 1600,
-    "judge": 10000,
-    "referee": 6000,
+    "judge": 6000,
+    "referee": 10000,
 }
 
 DIFFUSION = (("layout", 2500, 8e-4, 0.7), ("unet", 8500, 5e-4, 0.15))

@@ -40,14 +40,23 @@ SHORT = Chain(steps=20, mixing=0.75, guidance_scale=5.0)
 
 
 def sample(
-    model: TextToImage, captions: list[str], guidance_scale: float, *, steps: int = 50
+    model: TextToImage,
+    captions: list[str],
+    guidance_scale: float,
+    *,
+    steps: int = 50,
+    first_seed: int = 0,
 ) -> Tensor:
-    """Return diffusers' own DDIM samples (N, 3, 64, 64) in [0, 1], seeds 0, 1, ..."""
+    """Return diffusers' own DDIM samples (N, 3, 64, 64) in [0, 1].
+
+    Seeds are `first_seed` and those after it.
+    """
     model.pipeline.set_progress_bar_config(disable=True)
     batches = []
     for start in range(0, len(captions), BATCH):
         texts = captions[start : start + BATCH]
-        numbers = range(start, start + len(texts))
+        first = first_seed + start
+        numbers = range(first, first + len(texts))
         pictures = model.pipeline(
             texts,
             num_inference_steps=steps,

@@ -1,7 +1,7 @@
 """The architectures of the world's CLIPs, as open_clip describes them.
 
 No two are alike: the guides are ResNets of three widths, the narrowest twice as deep;
-the judge is a ConvNeXt, and the referee, a second judge, is a network of RepVGG blocks.
+the judge has RepVGG blocks, and the referee, a second judge, is a ConvNeXt.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ GUIDES = {
 }
 """The guides by name; an ensemble weighs the first one most."""
 JUDGES = {
-    "judge": Tower(_timm("test_convnext2"), 96, 3, seed=23, quarter=1),
-    "referee": Tower(_timm("test_byobnet"), 112, 2, seed=29, quarter=3),
+    "judge": Tower(_timm("test_byobnet"), 112, 2, seed=29, quarter=3),
+    "referee": Tower(_timm("test_convnext2"), 96, 3, seed=23, quarter=1),
 }
 """The CLIPs that no guide is: figures come from the judge, choices from the referee."""
 CLIPS = {**GUIDES, **JUDGES}
