@@ -70,18 +70,19 @@ def reached(made: Run, each: float, column: str, goal: float) -> float | None:
 def gains(runs: dict[str, Run], budget: int) -> str:
     """Return the calls that the paper's scores take, of every composition.
 
-    The paper's rule has them within a budget; its cost is its own curve's.
+    The paper's rule has them within a budget; its cost is its own curve's. Calls that
+    are repeated only because no graph was kept do not count.
     """
     paper = runs[PAPER]
-    columns = best(paper, budget, paper.each)
+    columns = best(paper, budget, paper.kept)
     goals = {name: fmean(columns[name].values()) for name in GOALS}
-    costs = {name: reached(paper, paper.each, name, goals[name]) for name in GOALS}
+    costs = {name: reached(paper, paper.kept, name, goals[name]) for name in GOALS}
     rows = []
     for name, made in runs.items():
-        found = {c: reached(made, made.each, c, goals[c]) for c in GOALS}
+        found = {c: reached(made, made.kept, c, goals[c]) for c in GOALS}
         rows.append([name, *(_times(found[c], costs[c]) for c in GOALS)])
     header = ["", *(f"{name} {goals[name]:.3f}" for name in GOALS)]
-    title = f"### Calls to what the paper's rule reaches within {budget} calls"
+    title = f"Calls a picture to what the paper's rule reaches within {budget}:"
     return "\n".join([title, "", *table(header, rows)])
 
 

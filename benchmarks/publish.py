@@ -35,6 +35,7 @@ DOCUMENTS = (
     ROOT / "README.md",
     ROOT / "docs" / "applications.md",
     ROOT / "docs" / "shapes_world.md",
+    ROOT / "docs" / "how_to" / "fewer_calls.md",
 )
 BLOCK = re.compile(
     r"(<!-- begin (benchmarks/results/[\w.-]+\.md) -->\n).*?(<!-- end -->)", re.DOTALL

@@ -2,6 +2,7 @@
 
     python benchmarks/quality_per_call.py [NAME ...] [--budgets 250 500] [--prompts 8]
         [--seeds 1] [--model FOLDER] [--folder results/quality] [--picture FILE]
+        [--output benchmarks/results]
 
 Prompts and seeds are those of tuning (`splits.py`), so that no table uses them. A call
 is one guided prediction; the gradient of a call counts 1.4 more, and what an adjoint
@@ -27,7 +28,7 @@ from splits import rows, seeds
 from torch import Tensor, nn
 
 from doodl import latents as pairs
-from doodl.baselines import BestOfN, CrossEntropySearch, OneStep
+from doodl.baselines import BestOfN, OneStep
 from doodl.callbacks import Multicrop
 from doodl.generation import Generation
 from doodl.guides import Classifier, CLIPText, Ensemble, Guide
@@ -41,9 +42,7 @@ from doodl.trajectory import Rendering
 from doodl.white_noise import whiteness
 
 BATCH = 8
-DRAWN = {"best of n": BestOfN, "search": CrossEntropySearch}
-"""Baselines that take any number of samples."""
-BASELINES = ("best of n", "search", "one step 10", "one step 20", "one step 40")
+BASELINES = ("best of n", "one step 10", "one step 20", "one step 40")
 
 
 def watchers(folder: Path, application: str) -> tuple[Guide, Guide | None]:
@@ -104,8 +103,8 @@ def sample(
 ) -> Iterator[Rendering]:
     """Yield the renderings of a baseline."""
     start, steps = renderer.initial(batch), len(renderer.sampler.steps)
-    if name in DRAWN:
-        yield from DRAWN[name](int(budget // steps))(renderer, batch, start, 1)
+    if name == "best of n":
+        yield from BestOfN(int(budget // steps))(renderer, batch, start, 1)
     else:
         *_, last = OneStep(float(name.split()[-1]))(renderer, batch, start, 1)
         yield last
@@ -127,7 +126,7 @@ def run(
     first = found.forward + (start.num_calls(found.forward) if start else 0)
     each, kept = found.equivalents, found._replace(repeated=0).equivalents
     if baseline:
-        first, each = (steps, steps) if name in DRAWN else (4 * steps, 0)
+        first, each = (steps, steps) if name == "best of n" else (4 * steps, 0)
         kept = each
     made = Run(budget, first, each, kept, {})
     for begin in range(0, len(generations), BATCH):
@@ -185,6 +184,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=SHAPES)
     parser.add_argument("--folder", type=Path, default=Path("results/quality"))
     parser.add_argument("--picture", type=Path, help="of the curves, PNG or SVG")
+    parser.add_argument("--output", type=Path, help="of calls.md and gains.md")
     known = parser.parse_args()
     torch.set_num_threads(1)
     folder = known.folder / known.application
@@ -206,9 +206,13 @@ def main() -> None:
             made = run(make, name, generations, most)
             save(made, path)
         runs[name] = made
-    print(report(runs, known.budgets))
+    texts = {"calls": report(runs, known.budgets)}
     if PAPER in runs:
-        print(gains(runs, most))
+        texts["gains"] = gains(runs, most)
+    for name, text in texts.items():
+        print(text)
+        if known.output:
+            (known.output / f"{name}.md").write_text(f"{text}\n", encoding="utf-8")
     if known.picture:
         draw(runs, known.picture)
 

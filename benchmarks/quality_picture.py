@@ -22,7 +22,7 @@ def draw(runs: dict[str, Run], path: Path) -> None:
     axes = figure.subplots(1, len(PANELS))
     for panel, (column, title) in zip(axes, PANELS.items(), strict=True):
         for name, made in runs.items():
-            calls, means = zip(*curve(made, made.each, column), strict=True)
+            calls, means = zip(*curve(made, made.kept, column), strict=True)
             style = "o" if len(calls) == 1 else "-"
             panel.plot(calls, means, style, label=name, linewidth=1.8)
         panel.set_title(title, loc="left", fontsize=11)

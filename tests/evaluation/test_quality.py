@@ -84,10 +84,10 @@ def test_a_curve_has_the_favourite_after_every_rendering(made):
 def test_the_calls_to_the_papers_score_are_counted_on_its_own_curve(made):
     import budgets
 
-    quick = replace(made, first=2.0, each=1.0)
+    quick = replace(made, first=2.0, kept=1.0)
     text = budgets.gains({budgets.PAPER: made, "quick": quick}, 100)
-    assert "| quick | 3 (5.0 × fewer) |" in text
-    assert f"| {budgets.PAPER} | 15 (1.0 × fewer) |" in text
+    assert "| quick | 3 (4.2 × fewer) |" in text
+    assert f"| {budgets.PAPER} | 12 (1.0 × fewer) |" in text
 
 
 def test_the_picture_shows_every_run(made, tmp_path):

@@ -2,7 +2,6 @@
 
 from doodl.baselines.base import Baseline, Original
 from doodl.baselines.best_of_n import BestOfN
-from doodl.baselines.cross_entropy import CrossEntropySearch
 from doodl.baselines.one_step import OneStep
 
-__all__ = ["Baseline", "BestOfN", "CrossEntropySearch", "OneStep", "Original"]
+__all__ = ["Baseline", "BestOfN", "OneStep", "Original"]

@@ -122,8 +122,7 @@ def check_differentiable(losses: Tensor, name: str) -> None:
         raise ValueError(
             f"Expected losses with a gradient from {name}, received constants; leave "
             "out detach(), item(), numpy(), torch.no_grad() and comparisons, or run "
-            "`doodl predict` with doodl.baselines.BestOfN or CrossEntropySearch, which "
-            "need scores only."
+            "`doodl predict` with doodl.baselines.BestOfN, which needs scores only."
         )
 
 
