@@ -207,7 +207,7 @@ def main() -> None:
             save(made, path)
         runs[name] = made
     texts = {"calls": report(runs, known.budgets)}
-    if PAPER in runs:
+    if PAPER in runs and most >= runs[PAPER].first:
         texts["gains"] = gains(runs, most)
     for name, text in texts.items():
         print(text)

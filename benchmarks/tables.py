@@ -31,14 +31,13 @@ from splits import Part, rows, seeds
 from tasks import Task
 
 from doodl.evaluation.command import find_clip, read_categories, save, scored
+from doodl.evaluation.cost import GRADIENT_CALL
 from doodl.evaluation.folders import Method, read_method
 from doodl.evaluation.summary import Evaluation
 from doodl.pretrained import SHAPES
 
 FILE = Path(__file__).with_name("tables.yaml")
 NAMES = ("text", "vocabulary", "personalization", "aesthetics", "editing", "ablations")
-GRADIENT = 2.4
-"""Forward calls that cost as much as one with its gradient, whose graph is kept."""
 DRAWS = 2000
 """First seed of the draws that measure how often a prompt succeeds by itself."""
 
@@ -90,7 +89,8 @@ def load(name: str, updates: int | None = None, path: Path = FILE) -> Table:
     values = {
         "updates": count,
         "doubled": 2 * count,
-        "samples": round(GRADIENT * 2 * count) + 2,  # of two latents, and the result
+        "samples": round(GRADIENT_CALL * 2 * count)
+        + 2,  # of two latents, and the result
         "strength": found.pop("strength"),
     }
     more = shlex.split(found.pop("options", ""))

@@ -90,6 +90,33 @@ def test_the_calls_to_the_papers_score_are_counted_on_its_own_curve(made):
     assert f"| {budgets.PAPER} | 12 (1.0 × fewer) |" in text
 
 
+def test_the_rarest_caption_comes_first(world, monkeypatch):
+    import hardest
+
+    class Judge:
+        def __init__(self, model):
+            pass
+
+        def load(self):
+            pass
+
+        def verdicts(self, pixels, generations):
+            assert len(pixels) == len(generations)
+            return [generation.prompt == "often" for generation in generations]
+
+    monkeypatch.setattr(hardest, "AttributeJudge", Judge)
+    monkeypatch.setattr(hardest, "STEPS", 2)
+    found = hardest.rates(["often", "rare"], 2, world)
+    assert list(found.items()) == [("rare", 0.0), ("often", 1.0)]
+
+
+def test_best_of_n_has_the_samples_that_the_updates_pay_for():
+    import tables
+
+    sampled = tables.load("text", updates=10).methods["best_of_N"]
+    assert sampled[-2:] == ["--model.baseline.samples", "50"]  # 2 * 10 * 2.4 + 2
+
+
 def test_the_picture_shows_every_run(made, tmp_path):
     import budgets
     import quality_picture
