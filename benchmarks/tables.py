@@ -89,8 +89,8 @@ def load(name: str, updates: int | None = None, path: Path = FILE) -> Table:
     values = {
         "updates": count,
         "doubled": 2 * count,
-        "samples": round(GRADIENT_CALL * 2 * count)
-        + 2,  # of two latents, and the result
+        # An update moves two latents, and so does the result.
+        "samples": round(GRADIENT_CALL * 2 * count) + 2,
         "strength": found.pop("strength"),
     }
     more = shlex.split(found.pop("options", ""))
