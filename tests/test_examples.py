@@ -33,20 +33,6 @@ def manifest(folder):
         return list(csv.DictReader(file))
 
 
-def test_the_first_optimization_saves_pictures_and_prints_scores(
-    example, tmp_path, capsys
-):
-    example("first_optimization")(**SHORT)
-    folder = tmp_path / "results" / "first"
-    for k in range(4):
-        for name in ("original", "best"):
-            assert load(folder / f"{name}-{k}.png").shape == (3, 32, 32)
-    scores = re.findall(r"(-?[\d.]+) -> (-?[\d.]+)$", capsys.readouterr().out, re.M)
-    assert len(scores) == 4
-    assert all(float(best) >= float(first) for first, best in scores)
-    assert (folder / "tensorboard" / "totals-0").is_dir()
-
-
 def test_own_losses_make_pictures_of_their_own(example, tmp_path, capsys):
     example("own_loss")(**SHORT)
     folder = tmp_path / "results" / "own_loss"

@@ -18,7 +18,7 @@ OWN_LOSS = (ROOT / "docs" / "tutorials" / "own_loss.md").read_text()
 
 def block(text, contained):
     """The one Python block of a page that contains a text."""
-    blocks = re.findall(r"```python[^\n]*\n(.*?)```", text, re.DOTALL)
+    blocks = re.findall(r"```(?:python|{ \.python)[^\n]*\n(.*?)```", text, re.DOTALL)
     (found,) = (b for b in blocks if contained in b)
     return found
 
