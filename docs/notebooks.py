@@ -80,6 +80,7 @@ def _run(text: str, execute: bool) -> str:
                 timeout=SECONDS,
                 kernel_name="python3",
                 coalesce_streams=True,
+                extra_arguments=["--log-level=ERROR"],
                 resources={"metadata": {"path": empty}},
             ).execute(env={**os.environ, "PATH": path, "COLUMNS": "88", **STRICT})
         for cell in notebook.cells:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
+from browser import browser  # noqa: F401
+
 # No test asks the network for anything; the hub's client reads this when imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
 

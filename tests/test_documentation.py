@@ -28,7 +28,7 @@ BLOCKS = [
     for name, text in PAGES.items()
     for block in re.findall(r"```python[^\n]*\n(.*?)```", text, re.DOTALL)
 ]
-TITLED = re.compile(r'```{ \.python title="(\w+\.py)" }\n(.*?)```', re.DOTALL)
+TITLED = re.compile(r'```(?:{ \.)?python title="(\w+\.py)"[^\n]*\n(.*?)```', re.DOTALL)
 FILES = dict(TITLED.findall(TEXT))
 """Files that a page tells to write, such as `blue.py`."""
 INCLUDED = re.compile(r'^--8<-- "(\w+/[\w/]+\.py)"$', re.MULTILINE)
@@ -58,7 +58,7 @@ def test_every_command_is_understood(command, tmp_path, monkeypatch, capsys):
     assert exit_.value.code == 0, capsys.readouterr().err
 
 
-EVALUATIONS = re.findall(r"^(doodl (?:test|report) [^#\n]*)", TEXT, re.M)
+EVALUATIONS = re.findall(r"^(doodl (?:test|report) [^#|\n]*)", TEXT, re.M)
 """The command lines that compare and show finished results."""
 
 
@@ -87,6 +87,7 @@ def test_the_readme_has_two_screens_and_its_links_lead_somewhere():
 
 def test_every_page_is_in_the_navigation():
     loader = type("Loader", (yaml.SafeLoader,), {})
+    loader.add_constructor("!ENV", lambda *_: None)
     config = yaml.load((ROOT / "mkdocs.yml").read_text(), loader)
     listed = set(re.findall(r"[\w/-]+\.md", json.dumps(config["nav"])))
     assert listed == {name.removeprefix("docs/") for name in PAGES} - {"README.md"}
@@ -147,6 +148,19 @@ def test_the_search_finds_classes_by_name(site):
     index = json.loads((site / "search" / "search_index.json").read_text())
     titles = {re.sub(r"<[^>]*>", "", doc["title"]).split()[-1] for doc in index["docs"]}
     assert {"optimize", "LatentSGD", "CLIPText", "EDICT", "Multicrop"} <= titles
+
+
+def test_the_search_works_without_a_server(site, browser):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser.get((site / "index.html").as_uri())
+    browser.find_element(By.CSS_SELECTOR, "input.md-search__input").click()
+    browser.switch_to.active_element.send_keys("LatentSGD")
+    found = "a.md-search-result__link"
+    WebDriverWait(browser, 30).until(lambda b: b.find_elements(By.CSS_SELECTOR, found))
+    first = browser.find_element(By.CSS_SELECTOR, found).get_attribute("href")
+    assert "reference/" in first
 
 
 def test_the_reference_has_the_public_names(site):
