@@ -16,7 +16,7 @@ import argparse
 import csv
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from tables import NAMES, load
 
 from doodl.evaluation.layouts import number
 from doodl.evaluation.markdown import cell, table
-from doodl.evaluation.statistics import Key, clustered_mean
+from doodl.evaluation.statistics import Key, clustered_mean, compare
 from doodl.evaluation.summary import METRICS
 from doodl.pretrained import SHAPES
 from doodl.shapes import goals
@@ -42,6 +42,8 @@ BLOCK = re.compile(
 )
 SUMMARY = ("original", "one_step", "best_of_N", "DOODL", "fast")
 """Methods of the summary."""
+ECONOMY = ("judge_after", "right_after", "near")
+"""Scores on which `fast` is compared with DOODL."""
 CONDITIONS = """\
 All methods have the same prompts, seeds, guide and judge. Prompts and seeds were used
 for no setting; strengths of one-step guidance are the best of [a sweep](sweeps.md).
@@ -109,6 +111,8 @@ def collect(folder: Path, target: Path = RESULTS) -> list[str]:
     (target / "conditions.md").write_text(CONDITIONS, encoding="utf-8")
     lines = summary({name: folder / name / "table" for name in made})
     (target / "summary.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    lines = economy({name: folder / name / "table" for name in made})
+    (target / "economy.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return made
 
 
@@ -135,6 +139,35 @@ def summary(folders: dict[str, Path]) -> list[str]:
     return [*table(header, rows), "", note]
 
 
+def economy(folders: dict[str, Path]) -> list[str]:
+    """Return one row a table: what `fast` reaches beside DOODL, and their calls.
+
+    Args:
+        folders: with `evaluation.csv`, by table.
+    """
+    rows = []
+    for name, folder in folders.items():
+        path = folder / "evaluation.csv"
+        calls = read_column(path, "equivalents")
+        if "fast" not in calls:
+            continue
+        costs = [f"{clustered_mean(calls[key]).mean:.0f}" for key in ("DOODL", "fast")]
+        found = {column: read_column(path, column) for column in ECONOMY}
+        differences = [
+            cell(
+                compare(values.get("fast", {}), values.get("DOODL", {})).difference,
+                METRICS[column][1],
+                signed=True,
+            )
+            for column, values in found.items()
+        ]
+        rows.append([load(name).title, *costs, *differences])
+    titles = [f"{METRICS[column][0]}, fast less DOODL" for column in ECONOMY]
+    header = ["", "calls of DOODL", "calls of fast", *titles]
+    note = "Paired differences with 95% intervals from a bootstrap over prompts."
+    return [*table(header, rows), "", note]
+
+
 def world(target: Path = RESULTS) -> Path:
     """Write the recorded figures of the world that ships, and return the file."""
     figures = json.loads((SHAPES / "figures.json").read_text(encoding="utf-8"))
@@ -147,12 +180,15 @@ def read_column(path: Path, column: str) -> dict[str, dict[Key, float]]:
     """Return a column of `evaluation.csv` by method and generation, where known."""
     found: dict[str, dict[Key, float]] = defaultdict(dict)
     with path.open(newline="", encoding="utf-8") as file:
-        for index, row in enumerate(csv.DictReader(file)):
-            value = number(row[column])
+        times: Counter[tuple[str, ...]] = Counter()
+        for row in csv.DictReader(file):
+            key = (row["method"], row["prompt"], row["seed"])
+            times[key] += 1
+            value = number(row.get(column, ""))
             if value == value:
                 # Edits have no prompt: each of their pictures counts by itself.
-                prompt = row["prompt"] or str(index)
-                found[row["method"]][prompt, f"{row['seed']} {index}"] = value
+                prompt = row["prompt"] or str(times[key])
+                found[row["method"]][prompt, f"{row['seed']} {times[key]}"] = value
     return found
 
 

@@ -57,18 +57,27 @@ def test_finished_tables_are_copied_and_summed_up(publish, tmp_path):
     made = tmp_path / "text" / "table"
     made.mkdir(parents=True)
     (made / "table.md").write_text("# Text\n")
-    lines = ["method,prompt,seed,right_after"]
+    lines = ["method,prompt,seed,right_after,equivalents"]
     rates = {
         "original": (0, 0),
         "one_step": (0, 1),
         "best_of_N": (1, 1),
         "DOODL": (1, 0),
+        "fast": (1, 1),
     }
     for method, values in rates.items():
-        lines += [f"{method},prompt {i % 4},{i},{values[i % 2]}" for i in range(8)]
+        calls = 900 if method == "fast" else 2700
+        lines += [
+            f"{method},prompt {i % 4},{i},{values[i % 2]},{calls}" for i in range(8)
+        ]
     (made / "evaluation.csv").write_text("\n".join(lines))
     assert publish.collect(tmp_path, tmp_path / "to") == ["text"]
     assert (tmp_path / "to" / "text.md").read_text() == "# Text\n"
     row = (tmp_path / "to" / "summary.md").read_text().splitlines()[2]
-    assert re.sub(r" \[[^\]]*\]", "", row).endswith("| 0.0 | 50.0 | 100.0 | 50.0 | – |")
+    assert re.sub(r" \[[^\]]*\]", "", row).endswith(
+        "| 0.0 | 50.0 | 100.0 | 50.0 | 100.0 |"
+    )
+    row = (tmp_path / "to" / "economy.md").read_text().splitlines()[2]
+    row = re.sub(r" \[[^\]]*\]", "", row)
+    assert row.endswith("| 2700 | 900 | – | +50.0 | – |")
     assert "same prompts" in (tmp_path / "to" / "conditions.md").read_text()
