@@ -37,6 +37,7 @@ def printed(script, *options, cwd=None):
             "bfloat16",
         ),
         ("versus_released.py", ["--steps", "2"], "ours B=4"),
+        ("large_model.py", [], "`--config fast` | 2630 |"),
     ],
 )
 def test_a_benchmark_prints_its_table(script, options, line):
