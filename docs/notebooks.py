@@ -105,4 +105,4 @@ def _exported(notebook: Any, name: str) -> tuple[str, dict[str, bytes]]:
     """Return a notebook as Markdown, and its pictures by path."""
     names = {"unique_key": name, "output_files_dir": name}
     markdown, resources = MarkdownExporter().from_notebook_node(notebook, names)
-    return markdown, resources["outputs"]
+    return markdown.replace("```bash\n%%bash\n", "```bash\n"), resources["outputs"]
