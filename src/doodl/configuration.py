@@ -21,6 +21,8 @@ if not CONFIGS.is_dir():
     CONFIGS = Path(__file__).parents[2] / "configs"
 
 CONFIG = ("--config", "-c")
+GROUPS = {"model", "data", "trainer", "results", "multicrop", "progress"}
+"""Keys of a configuration that have settings below them, or name a file of them."""
 
 
 def packaged(arguments: Sequence[str]) -> list[str]:
@@ -119,6 +121,12 @@ def _read(path: Path) -> dict[str, Any]:
             f"Expected settings as 'key: value' in the config '{path}', found "
             f"{type(values).__name__}."
         )
+    for key in GROUPS & values.keys():
+        if not isinstance(values[key], (dict, str, type(None))):
+            raise ValueError(
+                f"Expected settings as 'key: value' below '{key}' in the config "
+                f"'{path}', found {values[key]!r}."
+            )
     return values
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+import sys
 from collections.abc import Iterable, Iterator
 
 TYPES = {
@@ -94,25 +95,20 @@ def _class_path(key: str, rest: str) -> str | None:
     """Return the sentence for a value that should name a class."""
     found = re.search(r"Problem with given class_path '([^']*)': (.*?)(?: - |$)", rest)
     if found:
-        path, reason = found.groups()
-        if path.endswith(".py"):
-            path = path[:-3].replace("/", ".").strip(".")
-            return (
-                f"Expected a class for {key} as MODULE.CLASS, received a file; write "
-                f"{key} {path}.ClassName, with the class's own name."
-            )
-        return (
-            f"Expected a class for {key} as MODULE.CLASS, received '{path}': "
-            f"{reason.strip().rstrip('.')}; correct the name, or run the command in "
-            "the folder of its file."
-        )
+        return _not_imported(key, *found.groups())
     if "Unable to load config" in rest:
         given = re.search(r"config ['\"](.*?)['\"]", rest)
         return (
             f"Expected 'setting: value' pairs or a file of them for {key}, received "
             f"'{given[1] if given else ''}'; `doodl fit --help` lists the settings."
         )
-    if abstract := re.search(r"class, but (\S+) is abstract", rest):
+    abstract = re.search(r"class, but (\S+) is abstract", rest)
+    if abstract and abstract[1].startswith("doodl."):  # settings without a class
+        return (
+            f"Expected a class for {key} before its settings, received none; name it "
+            f"first, as {key} MODULE.CLASS."
+        )
+    if abstract:
         return (
             f"Expected a class with all methods for {key}, received "
             f"{abstract[1]}, which is abstract; define its abstract methods, or "
@@ -130,6 +126,31 @@ def _class_path(key: str, rest: str) -> str | None:
             f"'{_given(rest) or rest.rpartition(': ')[2]}'."
         )
     return None
+
+
+def _not_imported(key: str, path: str, reason: str) -> str:
+    """Return the sentence for a class path that leads nowhere."""
+    if path.endswith(".py"):
+        path = path[:-3].replace("/", ".").strip(".")
+        return (
+            f"Expected a class for {key} as MODULE.CLASS, received a file; write "
+            f"{key} {path}.ClassName, with the class's own name."
+        )
+    advice = _similar(path) or (
+        "correct the name, or run the command in the folder of its file."
+    )
+    return (
+        f"Expected a class for {key} as MODULE.CLASS, received '{path}': "
+        f"{reason.strip().rstrip('.')}; {advice}"
+    )
+
+
+def _similar(path: str) -> str:
+    """Return "did you mean X?" for a class of a module that is there."""
+    module, _, name = path.rpartition(".")
+    names = [n for n in dir(sys.modules.get(module)) if not n.startswith("_")]
+    close = difflib.get_close_matches(name, names, 1, 0.6)
+    return f"did you mean {module}.{close[0]}?" if close else ""
 
 
 def _value(key: str, rest: str) -> str | None:
