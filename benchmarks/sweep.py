@@ -2,9 +2,9 @@
 
     python benchmarks/sweep.py clip_text [--prompts 4] [--updates 10]
 
-Prompts and seeds differ from those of the demonstration and of `applications.py`. Each
-variant changes one setting of the packaged configuration; further variants are
-strengths of the one-step guidance. Further options go to `doodl`.
+Prompts and seeds differ from those of the demonstration and the tables. Each variant
+changes one setting of the packaged configuration; further variants are strengths of the
+one-step guidance. Further options go to `doodl`.
 """
 
 from __future__ import annotations

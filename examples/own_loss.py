@@ -1,4 +1,4 @@
-"""Two losses of one's own: a function of pixels, and a guide that has a target.
+"""Two losses of one's own: a function of pixels, and a guide that has an argument.
 
 python examples/own_loss.py
 """
@@ -11,7 +11,6 @@ from typing import Any
 from torch import Tensor
 
 import doodl
-from doodl.generation import Generation
 from doodl.guides import Guide
 
 SETTINGS = {"num_steps": 20, "num_updates": 10, "guidance_scale": 5.0, "mixing": 0.75}
@@ -32,10 +31,6 @@ class MeanColour(Guide):
     def __init__(self, colour: Sequence[float]) -> None:
         super().__init__()
         self.colour = list(colour)
-
-    def prepare(self, generations: Sequence[Generation]) -> dict[str, Tensor]:
-        """Return no targets: the colour is the same for all generations."""
-        return {}
 
     def forward(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """Return the losses (N,) of pixels (N, 3, H, W) in [0, 1]."""

@@ -150,6 +150,14 @@ def test_a_packaged_config_has_values_of_its_own_for_the_embedded_world(printed)
     assert last["data"]["prompts"] == ["a red ring"]
 
 
+def test_a_model_named_in_a_file_of_settings_is_not_the_embedded_one(printed, empty):
+    (empty / "m.yaml").write_text("pretrained: a/b\n")
+    (empty / "all.yaml").write_text("model: m.yaml\n")
+    for chosen in (("--model", "m.yaml"), ("--config", "all.yaml")):
+        found = printed("fit", *chosen)[1]["model"]
+        assert (found["pretrained"], found["num_steps"]) == ("a/b", 50)
+
+
 def test_the_papers_algorithm_is_one_name_away(printed):
     for model in ("shapes", "a/b"):
         chosen = ("--model.pretrained", model)

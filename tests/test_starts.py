@@ -76,6 +76,15 @@ def test_selection_is_the_first_update_after_the_seeds_own_picture(fit):
     assert [shot.update for shot in with_start.last] == [2] * len(with_start.last)
 
 
+def test_the_properties_of_the_first_picture_are_those_of_its_own_noise(fit):
+    with_start, without = (
+        fit(start=start, num_steps=T, num_updates=2).terms[0]
+        for start in (BestOf(6, T), None)
+    )
+    for name in ("latent_norm", "kurtosis", "whiteness"):
+        assert torch.equal(with_start[name], without[name]), name
+
+
 def test_a_baseline_keeps_the_seeds_own_noise(fit):
     settings = {"stage": "predict", "num_steps": T}
     with_start, without = (

@@ -22,6 +22,7 @@ if not CONFIGS.is_dir():
 
 CONFIG = ("--config", "-c")
 GROUPS = {"model", "data", "trainer", "results", "multicrop", "progress"}
+GROUPS |= {"early_stopping", "image_logger"}
 """Keys of a configuration that have settings below them, or name a file of them."""
 
 
@@ -86,6 +87,8 @@ def model_of(arguments: Sequence[str]) -> str:
         value = value or "".join(arguments[i + 1 : i + 2])
         if key == "--model.pretrained":
             model = value
+        elif key == "--model":
+            model = _pretrained(value, Path()) or model
         elif key in CONFIG:
             model = _model_in(Path(value)) or model
     return model
@@ -96,7 +99,19 @@ def _model_in(path: Path) -> str | None:
     path = path.expanduser()
     if not path.exists() or path.is_dir():
         return None  # a packaged configuration, or `check_early` refuses it
-    model = _read(path).get("model")
+    return _pretrained(_read(path).get("model"), path.parent)
+
+
+def _pretrained(model: Any, folder: Path) -> str | None:
+    """Return the model among settings of the group `model`, or in a file of them.
+
+    Args:
+        model: settings, or the path of a file relative to `folder`.
+        folder: of the configuration that names the file.
+    """
+    if isinstance(model, str) and model.endswith((".yaml", ".yml")):
+        path = folder / Path(model).expanduser()
+        model = _read(path) if path.is_file() else None
     return model.get("pretrained") if isinstance(model, dict) else None
 
 

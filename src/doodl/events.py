@@ -8,7 +8,8 @@ The module calls these methods in this order:
 | `views`, `remaining` | in `setup`; `remaining` again before every further batch |
 | `on_generations_start` | when a batch begins |
 | `saved_state` | right afterwards, to resume a batch that was interrupted |
-| `filter`, `stops` | after every rendering, to change pictures or end generations |
+| `filter` | after every rendering, to change pictures |
+| `stops` | in `fit` after the renderings 0 to N - 1, to end generations |
 | `on_rendered` | in `fit`, exactly once for each of the updates 0 to N |
 | `on_state` | after every update but the last, with the state for a restart |
 | `on_generations_end` | when all generations of the batch have ended |

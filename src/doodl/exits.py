@@ -2,7 +2,7 @@
 
 | code | meaning |
 |---|---|
-| 0 | every generation is finished |
+| 0 | every generation is finished, or the time limit ended the job |
 | 1 | generations failed, none was made, or an error ended the job after it had begun |
 | 2 | the command was refused before the job began |
 | 130 | interrupted (Ctrl-C) |

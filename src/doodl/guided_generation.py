@@ -183,8 +183,10 @@ class GuidedGeneration(LightningModule):
         """Render the seeds' own noise, and replace it by the noise of a start."""
         with self._memory():
             found = self.renderer.render(self.latents, self.batch, update=0)
-            self._pending = self.trajectory.record(self.events.filter(found)), {}
-            self.events.stop(self.trajectory, self._pending[0])
+            rendering = self.trajectory.record(self.events.filter(found))
+            z = self.latents.detach()
+            self._pending = rendering, pairs.properties(z) | self._drift(z)
+            self.events.stop(self.trajectory, rendering)
             self.latents.data = start.initial(self.renderer, self.batch)
             self._optimizer().start(self.batch.seeds)
 
@@ -199,10 +201,9 @@ class GuidedGeneration(LightningModule):
             total = self.latents.grad.sum(dim=(0, 2, 3, 4))
             self.trajectory.fail_non_finite(total, "the gradient")
         optimizer.active = self.trajectory.active().to(self.device)
-        if self._pending is not None:
-            _, terms = self._pending
-            z = self.latents.detach()
-            terms |= pairs.properties(z) | self._drift(z)
+        if self._pending is not None:  # a start's rendering has its own already
+            z, (_, terms) = self.latents.detach(), self._pending
+            terms |= pairs.properties(z) | self._drift(z) | terms
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
         """Report the update to the callbacks; after the last, render the result."""

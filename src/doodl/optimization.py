@@ -84,7 +84,8 @@ def optimize(
             `latents_dtype`, `execution`.
 
     Returns:
-        a `Result` for each prompt and seed, the seeds of a prompt side by side.
+        a `Result` for each prompt and seed, the seeds of a prompt side by side. What a
+        `Results` folder has already is not made again, and not in the list.
 
     Raises:
         ValueError: a value cannot be used; the sentence says what was expected.

@@ -253,6 +253,23 @@ def test_a_picture_without_a_prompt_is_refused(refused, tmp_path):
     assert "2 lines and 1 pictures" in refused("test", "--results", tmp_path)
 
 
+def test_pictures_of_ours_carry_their_prompts_and_seeds(run, refused, tmp_path):
+    folders = [tmp_path / name for name in ("one", "other")]
+    for folder in folders:
+        folder.mkdir()
+        for seed in (3, 4):
+            ours = json.dumps({"prompt": "a red circle", "seed": seed})
+            save(torch.rand(3, 8, 8), folder / f"{seed}.png", {"doodl": ours})
+    run("test", "--results", *folders)
+    with (folders[0] / "evaluation.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    found = [(row["prompt"], row["seed"]) for row in rows]
+    assert found == [("a red circle", "3"), ("a red circle", "4")] * 2
+    workflow = json.dumps({"3": {"class_type": "KSampler"}})
+    save(torch.rand(3, 8, 8), folders[0] / "3.png", {"prompt": workflow})
+    assert "No prompt is known" in refused("test", "--results", folders[0])
+
+
 def test_a_ratings_file_of_another_sheet_is_refused(results, run, refused, tmp_path):
     one, other = results("one"), results("other")
     run("report", one, other)

@@ -15,7 +15,8 @@ from doodl.trajectory import Rendering
 
 SAMPLES_PER_UPDATE = 6.8
 """Number of DDIM samples that cost as much as one EDICT update with exact gradient: an
-update moves two latents, and each call with its gradient costs about 3.4 forward calls.
+update moves two latents, and each call with its gradient costs about 3.4 forward calls,
+or 2.4 where memory holds the graphs, so that no call is repeated.
 """
 
 
@@ -27,7 +28,8 @@ class BestOfN(Baseline):
     level (SDEdit, arXiv 2108.01073).
 
     Args:
-        samples: N; by default the number that costs as much as `updates` updates.
+        samples: N; by default the number that costs as much as `updates` updates whose
+            adjoint repeats every call.
         updates: number of updates of the optimisation to compare with, by default the
             module's `num_updates`.
     """

@@ -184,7 +184,11 @@ def _carried(path: Path) -> tuple[str, str | None]:
         return beside.read_text("utf-8-sig").strip(), None
     with Image.open(path) as file:
         texts = dict(getattr(file, "text", {}))
-    if "prompt" not in texts:
+    if "doodl" in texts:
+        ours = json.loads(texts["doodl"])
+        return ours["prompt"], str(ours["seed"])
+    if "prompt" not in texts or texts["prompt"].lstrip().startswith("{"):
+        # No text, or a workflow of ComfyUI.
         raise ValueError(
             f"No prompt is known for the picture '{path}'; add prompts.txt with one "
             f"line a picture, '{beside.name}', or a manifest.csv."

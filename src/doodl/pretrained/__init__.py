@@ -1,4 +1,4 @@
-"""Loads frozen networks: the only folder that imports diffusers, open_clip and timm."""
+"""Loads frozen networks, for which diffusers, open_clip and timm are imported here."""
 
 from doodl.pretrained.borrowing import Pipeline, borrowed
 from doodl.pretrained.classifier import ImageClassifier, load_classifier, load_timm
