@@ -209,7 +209,11 @@ class Results(GenerationCallback):
                 self.archive.tables.write()
         self.archive.close()
         if isinstance(exception, KeyboardInterrupt | SIGTERMException):
-            Console().print("Stopped and saved: the same command goes on from here.")
+            Console().print(
+                "Stopped and saved: the same command goes on from here."
+                if self.generations
+                else "Stopped before the job began; nothing was saved."
+            )
 
     @override
     def state_dict(self) -> dict[str, Any]:

@@ -101,6 +101,11 @@ class DoodlCLI(LightningCLI):
 
     @override
     def _run_subcommand(self, subcommand: str) -> None:
+        if subcommand == "fit" and self._get(self.config, "model.baseline"):
+            raise ValueError(
+                "Expected --model.baseline with `doodl predict`, received it with "
+                "`doodl fit`, which optimises; write predict, or leave it out."
+            )
         if not self._get(self.config, "dry_run"):
             try:
                 super()._run_subcommand(subcommand)

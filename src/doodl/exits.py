@@ -26,6 +26,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import FrameSummary
 from types import FrameType
 from typing import NoReturn
 
@@ -58,11 +59,23 @@ def exit_in_one_sentence() -> Iterator[None]:
         except SystemExit as error:  # Lightning's SIGTERMException is one
             if type(error).__name__ == "SIGTERMException":
                 _exit_quietly(TERMINATED)
+            if isinstance(error.__context__, KeyboardInterrupt):  # Lightning exits by 1
+                _exit_quietly(INTERRUPTED)
+            if frame := user_frame(error):
+                fail(_ended_by(frame))
             raise
         except Exception as error:
             if os.environ.get("DOODL_TRACEBACK"):
                 raise
             fail(sentence(error), code_of(error))
+
+
+def _ended_by(frame: FrameSummary) -> str:
+    """Return the sentence for a file of the user that has ended the program."""
+    return (
+        f"{Path(frame.filename).name}, line {frame.lineno}, ends the program: "
+        f"'{frame.line}'; remove it, or put it below `if __name__ == \"__main__\":`."
+    )
 
 
 def fail(message: str, code: int = MISTAKE) -> NoReturn:
@@ -204,7 +217,8 @@ def _two_interrupts() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal count
         count += 1
-        if count > 2 or "doodl.command" not in sys.modules:
+        # A module is listed as soon as its import begins, and has `run` at its end.
+        if count > 2 or not hasattr(sys.modules.get("doodl.command"), "run"):
             os._exit(INTERRUPTED)  # nothing to save while importing
         raise KeyboardInterrupt
 

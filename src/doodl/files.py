@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import fcntl
+import io
 import os
 import secrets
 import stat
@@ -92,6 +94,40 @@ def read(path: str | os.PathLike[str], what: str, most: int = MOST_BYTES) -> byt
         return place.read_bytes()
     except OSError as error:
         raise ValueError(f"Could not read '{path}': {error.strerror}.") from error
+
+
+def read_table(path: str | os.PathLike[str], what: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV file in UTF-8.
+
+    Raises:
+        ValueError: the file cannot be read; the message gives the reason.
+    """
+    try:
+        text = read(path, what).decode("utf-8-sig")
+        return list(csv.DictReader(io.StringIO(text, newline="")))
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"Expected text in UTF-8 in '{path}', received another encoding; save it "
+            "as UTF-8."
+        ) from error
+    except csv.Error as error:
+        raise ValueError(f"Could not read '{path}' as CSV: {error}.") from error
+
+
+def folder_at(path: str | os.PathLike[str], what: str) -> Path:
+    """Return a folder that a user named, which is made if it is missing.
+
+    Raises:
+        ValueError: there is something else, or it cannot be made.
+    """
+    place = named(path, what)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"Could not make {what} '{path}': {error.strerror}; choose another."
+        ) from error
+    return place
 
 
 def write(path: Path, content: bytes) -> None:

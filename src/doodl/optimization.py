@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from doodl.arguments import check_arguments
 from doodl.callbacks import GenerationCallback, Progress
 from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
@@ -94,6 +95,8 @@ def optimize(
         Wallace et al., End-to-End Diffusion Latent Optimization Improves Classifier
         Guidance, ICCV 2023, arXiv 2303.13703.
     """
+    given = {name: value for name, value in locals().items() if name != "rendering"}
+    check_arguments(given | rendering, given)
     module = GuidedGeneration(
         pipe,
         guide if isinstance(guide, Guide) else Function(guide),

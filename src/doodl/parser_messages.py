@@ -119,7 +119,13 @@ def _class_path(key: str, rest: str) -> str | None:
         path = re.search(r"Expected a path but (\S+) either", rest)
         value = path[1] if path else _given(rest)
         name = kind[1].rpartition(".")[2] or "class"
-        return f"Expected a {name} for {key}, received '{value}'; give another class."
+        advice = (
+            f"give another class, or wrap a function or module: {key} "
+            f"doodl.guides.Function {key}.function {value}."
+            if name == "Guide"
+            else "give another class."
+        )
+        return f"Expected a {name} for {key}, received '{value}'; {advice}"
     if "dot import path" in rest:
         return (
             f"Expected a class for {key} as MODULE.CLASS, received "
@@ -136,6 +142,17 @@ def _not_imported(key: str, path: str, reason: str) -> str:
             f"Expected a class for {key} as MODULE.CLASS, received a file; write "
             f"{key} {path}.ClassName, with the class's own name."
         )
+    missing = re.search(r"No module named '([^']+)'", reason)
+    if missing and not f"{path}.".startswith(f"{missing[1]}."):
+        return (
+            f"Expected a class for {key}, received '{path}', whose file imports "
+            f"'{missing[1]}', which is not installed; install it."
+        )
+    if "has no attribute 'keys'" in reason:
+        return (
+            f"Expected 'setting: value' pairs as init_args of {key}, received a text "
+            "that is none."
+        )
     advice = _similar(path) or (
         "correct the name, or run the command in the folder of its file."
     )
@@ -149,7 +166,7 @@ def _similar(path: str) -> str:
     """Return "did you mean X?" for a class of a module that is there."""
     module, _, name = path.rpartition(".")
     names = [n for n in dir(sys.modules.get(module)) if not n.startswith("_")]
-    close = difflib.get_close_matches(name, names, 1, 0.6)
+    close = [n for n in difflib.get_close_matches(name, names, 1, 0.6) if n != name]
     return f"did you mean {module}.{close[0]}?" if close else ""
 
 

@@ -270,6 +270,43 @@ def test_pictures_of_ours_carry_their_prompts_and_seeds(run, refused, tmp_path):
     assert "No prompt is known" in refused("test", "--results", folders[0])
 
 
+def test_a_summary_that_cannot_be_read_is_said(results, run, refused):
+    one = results("one", ("a", "b"))
+    first, *others = sorted(one.glob("*/summary.json"))
+    first.write_text('{"a":')
+    run("test", "--results", one)
+    text = (one / "evaluation.md").read_text()
+    assert f"lacks 1 of {1 + len(others)} generations" in text
+    assert first.parent.name in text
+    for path in others:
+        path.write_text('{"a":')
+    assert f"Could not read '{first}'" in refused("test", "--results", one)
+
+
+def test_a_folder_of_which_no_picture_exists_is_refused(refused, tmp_path):
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("prompt,picture\na,gone.png\n")
+    assert "found none of the 1" in refused("test", "--results", tmp_path)
+    manifest.write_bytes(b"prompt,picture\n\xff\xfe,gone.png\n")
+    assert "save it as UTF-8" in refused("test", "--results", tmp_path)
+
+
+def test_an_output_that_is_no_folder_is_refused(results, refused, tmp_path):
+    one, other = results("one"), tmp_path / "file"
+    other.touch()
+    for output in (other, "/dev/null/x"):
+        message = refused("test", "--results", one, "--output", output)
+        assert f"Could not make the folder '{output}'" in message
+        message = refused("report", one, "--output", output)
+        assert f"Could not make the folder '{output}'" in message
+
+
+def test_settings_without_a_model_are_refused(results, refused):
+    one = results("one")
+    (one / "settings.json").write_text('{"model": 5}')
+    assert "lacks the settings of a model" in refused("test", "--results", one)
+
+
 def test_a_ratings_file_of_another_sheet_is_refused(results, run, refused, tmp_path):
     one, other = results("one"), results("other")
     run("report", one, other)

@@ -165,3 +165,44 @@ def test_ctrl_c_is_quiet_at_any_time_and_however_often(presses, delay, tmp_path)
     assert code == 130, output
     assert "Traceback" not in output
     assert not list(tmp_path.rglob("best.png"))
+
+
+@pytest.mark.parametrize("place", ["load", "forward"])
+def test_ctrl_c_says_whether_anything_was_saved(
+    place, shapes, tmp_path, monkeypatch, capsys
+):
+    from doodl.cli import main
+    from doodl.guides import Symmetry
+
+    forward = Symmetry.forward
+
+    def interrupted(self, *args):
+        if place == "load" or list(tmp_path.glob("results/symmetry/settings.json")):
+            raise KeyboardInterrupt
+        return forward(self, *args)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Symmetry, place, interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as exit_:
+            main(["fit", "--config", "symmetry", "--model.num_steps", "2"])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert exit_.value.code == 130
+    out = capsys.readouterr().out
+    saved = "Stopped and saved: the same command goes on" in out
+    assert saved == (place == "forward")
+    assert ("nothing was saved" in out) == (place == "load")
+
+
+def test_an_interrupt_while_importing_ends_at_once(monkeypatch):
+    """Broken off imports would leave half of a module behind."""
+    import types
+
+    ended = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setitem(sys.modules, "doodl.command", types.ModuleType("half"))
+    with pytest.raises(SystemExit), exit_in_one_sentence():
+        signal.raise_signal(signal.SIGINT)
+    assert ended == [130]

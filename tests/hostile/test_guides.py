@@ -82,6 +82,18 @@ CASES = {
         "    def __init__(self, size: int):\n        super().__init__()\n\n" + MEAN,
         "size",
     ),
+    "nan": (
+        FORWARD + "        return pixels.mean(dim=(1, 2, 3)) * float('nan')\n",
+        "the guide Own .*line 6.* to return numbers .* received NaN for both",
+    ),
+    "size": (
+        "    input_size = 'big'\n\n" + MEAN,
+        "Expected input_size in pixels, or None, of Own, received 'big'",
+    ),
+    "exits": (
+        FORWARD + "        raise SystemExit(0)\n",
+        "exits.py, line 7, ends the program: 'raise SystemExit",
+    ),
     "syntax": ("    def\n", "syntax"),
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -18,7 +17,7 @@ from doodl.evaluation.ratings import KEY, preferences, read_answers
 from doodl.evaluation.scores import Scorers, score, to_csv
 from doodl.evaluation.summary import Evaluation, evaluate
 from doodl.evaluation.verdicts import Describes, make_judge
-from doodl.files import write
+from doodl.files import folder_at, read_table, write
 from doodl.pretrained import Clip, load_clip
 
 
@@ -132,7 +131,7 @@ def test(options: Sequence[str]) -> None:
     evaluation.ratings, evaluation.against = lines, known.against
     if known.references:
         add_distances(evaluation, Path(known.references), known.features, clip)
-    output = Path(known.output or methods[0].folder)
+    output = folder_at(known.output or methods[0].folder, "the folder")
     print(save(evaluation, output))
     print(f"Written: {output / 'evaluation.csv'}, {output / 'evaluation.md'}")
 
@@ -146,7 +145,7 @@ def report(options: Sequence[str]) -> None:
         known.results, read_categories(known.categories), known.iterate
     )
     evaluation = scored(methods, find_clip(methods, known.clip), known.verdict, None)
-    output = Path(known.output or methods[0].folder / "report")
+    output = folder_at(known.output or methods[0].folder / "report", "the folder")
     print(f"Written: {write_report(evaluation, output)}")
 
 
@@ -207,11 +206,7 @@ def read_categories(path: str | None) -> dict[str, str]:
     """Return the category of each prompt of a CSV file."""
     if path is None:
         return {}
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise ValueError(f"Could not read '{path}': {error.strerror}.") from error
+    rows = read_table(path, "a file of categories")
     if not rows or not {"prompt", "category"} <= rows[0].keys():
         raise ValueError(f"Expected the columns prompt and category in '{path}'.")
     return {row["prompt"]: row["category"] for row in rows if row["category"]}

@@ -13,6 +13,7 @@ from PIL import Image
 
 from doodl.evaluation.layouts import Iterate, Result, bare, listed, own
 from doodl.evaluation.statistics import Key
+from doodl.jobs.tables import SUMMARY
 
 
 @dataclass
@@ -101,6 +102,7 @@ def read_method(
     settings, notes = _settings(folder), []
     if settings:
         found = list(own(folder, iterate))
+        notes += _unreadable(folder, name, found)
         begun = len(list(folder.glob(".state/*.pt")))
         if begun:
             notes.append(
@@ -118,6 +120,11 @@ def read_method(
             "or pictures with prompts.txt."
         )
     missing = sum(result.after is None for result in found)
+    if missing == len(found):
+        raise ValueError(
+            f"Expected pictures in '{folder}', found none of the {missing} that it "
+            "lists; check their paths."
+        )
     if missing:
         notes.append(f"{name} lacks the pictures of {missing} of {len(found)} rows.")
     _check_sizes(folder, found)
@@ -133,11 +140,34 @@ def _settings(folder: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"Could not read '{path}': {error}.") from error
-    if not isinstance(content, dict) or "model" not in content:
+    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise ValueError(
             f"'{path}' is not of a results folder: it lacks the settings of a model."
         )
     return content
+
+
+def _unreadable(folder: Path, name: str, found: Sequence[Result]) -> list[str]:
+    """Return a note on the generations whose summary cannot be read, if there are any.
+
+    Raises:
+        ValueError: no summary can be read.
+    """
+    known = {result.name for result in found}
+    places = (path.parent.name for path in folder.glob(f"*/{SUMMARY}"))
+    lost = sorted(place for place in places if place not in known)
+    if lost and not found:
+        raise ValueError(
+            f"Could not read '{folder / lost[0] / SUMMARY}', nor another summary in "
+            f"'{folder}'; the command that made the folder makes them again."
+        )
+    if not lost:
+        return []
+    return [
+        f"{name} lacks {len(lost)} of {len(lost) + len(found)} generations, whose "
+        f"summaries cannot be read: {', '.join(lost[:3])}; the command that made them "
+        "makes them again."
+    ]
 
 
 def _check_sizes(folder: Path, results: Sequence[Result]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections import Counter
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
+from doodl.files import read_table
 from doodl.jobs.tables import SUMMARY, Tables
 from doodl.spreadsheets import original
 
@@ -117,8 +117,7 @@ def _original(row: Mapping[str, Any]) -> dict[str, Any]:
 def listed(folder: Path) -> Iterator[Result]:
     """Yield the rows of a manifest that another program wrote."""
     path = folder / "manifest.csv"
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [_original(row) for row in csv.DictReader(file)]
+    rows = [_original(row) for row in read_table(path, "a manifest")]
     columns = set(rows[0]) if rows else set()
     pictures = [name for name in PICTURE_COLUMNS if name in columns]
     if "prompt" not in columns or not pictures:

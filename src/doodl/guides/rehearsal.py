@@ -159,11 +159,25 @@ def _copied(guide: Guide) -> Guide:
 def _pictures(guide: Guide, stage: Stage) -> Tensor:
     """Return a dark and a bright picture (2, 3, h, w) of random pixels."""
     side = guide.input_size
+    if side is not None and not (isinstance(side, int) and side > 0):
+        raise ValueError(
+            f"Expected input_size in pixels, or None, of {type(guide).__name__}, "
+            f"received {side!r}; correct it."
+        )
     height, width = stage.size if side is None else (side, side)
     noise = torch.rand(2, 3, height, width)
     scale = torch.tensor([0.4, 0.6]).view(2, 1, 1, 1)
     offset = torch.tensor([0.0, 0.4]).view(2, 1, 1, 1)
     return (noise * scale + offset).to(stage.device)
+
+
+def _check_numbers(losses: Tensor, name: str) -> None:
+    if losses.isnan().all():
+        raise ValueError(
+            f"Expected {name} to return numbers for two random pictures, received NaN "
+            "for both; look for a division by zero, or a root or logarithm of a "
+            "negative number."
+        )
 
 
 def _call(
@@ -184,6 +198,7 @@ def _call(
                 "change; begin with pixels = pixels.clone(), or use the operations "
                 "without a trailing underscore."
             )
+        _check_numbers(losses, name)
         if gradient:
             check_gradient(losses, leaf, name)
     with torch.no_grad():

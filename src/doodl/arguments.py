@@ -1,0 +1,112 @@
+"""Refuses wrong arguments of `doodl.optimize`, each in one sentence."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from lightning import Callback
+from torch.optim import Optimizer
+
+from doodl.guides import Guide
+from doodl.render_settings import RenderSettings
+
+Test = Callable[[Any], bool]
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _listed(test: Test) -> Test:
+    """Return whether a value is one that passes a test, or a list of them."""
+
+    def passes(value: Any) -> bool:
+        listed = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+        return all(map(test, value)) if listed else test(value)
+
+    return passes
+
+
+def _optional(test: Test) -> Test:
+    return lambda value: value is None or test(value)
+
+
+def _object(value: Any) -> bool:
+    """Return whether a value is an object of a class: no text, number or class."""
+    return not isinstance(value, (str, bytes, int, float, type))
+
+
+def _callbacks(value: Any) -> bool:
+    return isinstance(value, Sequence) and all(isinstance(c, Callback) for c in value)
+
+
+def _maker(value: Any) -> bool:
+    return callable(value) and not isinstance(value, Optimizer)
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+WHOLE = (_whole, "a whole number")
+SIDE = (_optional(_whole), "a whole number of pixels or None")
+NUMBER = (_number, "a number")
+OBJECT = (_optional(_object), "an object such as DDIM(), or None")
+EXPECTED: dict[str, tuple[Test, str]] = {
+    "prompts": (_listed(_text), "a text or a list of texts"),
+    "guide": (
+        lambda value: callable(value) and not isinstance(value, type),
+        "a guide, or a function from pixels (B, 3, H, W) to losses (B,)",
+    ),
+    "seeds": (_listed(_whole), "a whole number or a list of them"),
+    "negative_prompt": (_text, "a text"),
+    "batch_size": WHOLE,
+    "num_updates": WHOLE,
+    "optimizer": (
+        _optional(_maker),
+        "a function that makes an optimiser, such as partial(LatentSGD, lr=1.0)",
+    ),
+    "callbacks": (_callbacks, "a list of callbacks"),
+    "judge": (_optional(lambda v: isinstance(v, Guide)), "a guide object or None"),
+    "num_steps": WHOLE,
+    "height": SIDE,
+    "width": SIDE,
+    "guidance_scale": NUMBER,
+    "mixing": NUMBER,
+    "latents_dtype": (lambda v: v in ("float32", "float64"), "'float32' or 'float64'"),
+    **{name: OBJECT for name in ("method", "adjoint", "edit", "start", "verdict")},
+}
+"""What every argument has to be: a test, and its words."""
+
+
+def check_arguments(given: Mapping[str, Any], known: Collection[str]) -> None:
+    """Refuse unknown names and values of wrong types.
+
+    Args:
+        given: arguments by name.
+        known: further names than those of `RenderSettings`.
+
+    Raises:
+        ValueError: a name or a value is wrong.
+    """
+    names = {*known, *inspect.signature(RenderSettings).parameters}
+    for name, value in given.items():
+        if name not in names:
+            close = difflib.get_close_matches(name, sorted(names), 1, 0.6)
+            hint = f"did you mean {close[0]}?" if close else "leave it out."
+            raise ValueError(
+                f"Expected an argument that exists, received {name}; {hint}"
+            )
+        test, words = EXPECTED.get(name, (lambda _: True, ""))
+        if not test(value):
+            advice = f"; give {value.__name__}()" if isinstance(value, type) else ""
+            raise ValueError(
+                f"Expected {words} for {name}, received {value!r:.80}{advice}."
+            )
