@@ -28,7 +28,9 @@ BLOCKS = [
     for name, text in PAGES.items()
     for block in re.findall(r"```python[^\n]*\n(.*?)```", text, re.DOTALL)
 ]
-TITLED = re.compile(r'```(?:{ \.)?python title="(\w+\.py)"[^\n]*\n(.*?)```', re.DOTALL)
+TITLED = re.compile(
+    r'```(?:{ \.)?(?:python|yaml) title="(\w+\.(?:py|yaml))"[^\n]*\n(.*?)```', re.DOTALL
+)
 FILES = dict(TITLED.findall(TEXT))
 """Files that a page tells to write, such as `blue.py`."""
 INCLUDED = re.compile(r'^--8<-- "(\w+/[\w/]+\.py)"$', re.MULTILINE)
