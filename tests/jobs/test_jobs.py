@@ -202,7 +202,9 @@ def test_a_failed_generation_is_in_the_exit_code(job):
         "from doodl.guides import Guide\n\n\n"
         "class Blind(Guide):\n"
         "    def forward(self, pixels, targets):\n"
-        "        return float('nan') * pixels.mean(dim=(1, 2, 3))\n"
+        "        return pixels.mean(dim=(1, 2, 3))\n\n"
+        "    def score(self, pixels, targets):\n"
+        "        return float('nan') * self(pixels, targets)\n"
     )
     options = ("--model.guide", "blind.Blind", "--data.seeds", "[0]")
     code, output = end(launch(job, "results", *options))
