@@ -27,9 +27,9 @@ class ImageLogger(GenerationCallback):
     The scalars are `score/guide`, `score/judge` and `loss`; under `latents/` the norm,
     lag-1 autocorrelation, kurtosis and whiteness, which show drift from white noise,
     the pair's gap, and what the update reports (the norm of the gradient, the fraction
-    of it that is clipped); under `cost/`
-    the seconds of an update of the batch and the peak memory. The logged image shows,
-    from left to right, the original, the current and the best picture. A further run
+    of it that is clipped); under `cost/` the seconds of an update of the batch and the
+    peak memory. The logged image shows, from left to right, the original, the current
+    and the best picture. A further run
     `totals-RANK` has the mean scores of all generations that the process has ended; its
     step is their number.
 

@@ -61,7 +61,8 @@ def exit_in_one_sentence() -> Iterator[None]:
                 _exit_quietly(TERMINATED)
             if isinstance(error.__context__, KeyboardInterrupt):  # Lightning exits by 1
                 _exit_quietly(INTERRUPTED)
-            if frame := user_frame(error):
+            frame = user_frame(error)
+            if frame and not os.environ.get("DOODL_TRACEBACK"):
                 fail(_ended_by(frame))
             raise
         except Exception as error:

@@ -265,6 +265,8 @@ def test_pictures_of_ours_carry_their_prompts_and_seeds(run, refused, tmp_path):
         rows = list(csv.DictReader(file))
     found = [(row["prompt"], row["seed"]) for row in rows]
     assert found == [("a red circle", "3"), ("a red circle", "4")] * 2
+    save(torch.rand(3, 8, 8), folders[0] / "3.png", {"doodl": "{"})
+    assert "No prompt is known" in refused("test", "--results", folders[0])
     workflow = json.dumps({"3": {"class_type": "KSampler"}})
     save(torch.rand(3, 8, 8), folders[0] / "3.png", {"prompt": workflow})
     assert "No prompt is known" in refused("test", "--results", folders[0])
@@ -291,9 +293,12 @@ def test_a_folder_of_which_no_picture_exists_is_refused(refused, tmp_path):
     assert "save it as UTF-8" in refused("test", "--results", tmp_path)
 
 
-def test_an_output_that_is_no_folder_is_refused(results, refused, tmp_path):
+def test_an_output_that_is_no_folder_is_refused_before_anything_is_scored(
+    results, refused, tmp_path, monkeypatch
+):
     one, other = results("one"), tmp_path / "file"
     other.touch()
+    monkeypatch.setattr("doodl.evaluation.command.scored", None)
     for output in (other, "/dev/null/x"):
         message = refused("test", "--results", one, "--output", output)
         assert f"Could not make the folder '{output}'" in message

@@ -126,12 +126,12 @@ def test(options: Sequence[str]) -> None:
             f"Expected --against with one of {', '.join(names)}, received "
             f"'{known.against}'."
         )
+    output = folder_at(known.output or methods[0].folder, "the folder")
     clip = find_clip(methods, known.clip)
     evaluation = scored(methods, clip, known.verdict, known.lpips)
     evaluation.ratings, evaluation.against = lines, known.against
     if known.references:
         add_distances(evaluation, Path(known.references), known.features, clip)
-    output = folder_at(known.output or methods[0].folder, "the folder")
     print(save(evaluation, output))
     print(f"Written: {output / 'evaluation.csv'}, {output / 'evaluation.md'}")
 
@@ -144,8 +144,8 @@ def report(options: Sequence[str]) -> None:
     methods = read_methods(
         known.results, read_categories(known.categories), known.iterate
     )
-    evaluation = scored(methods, find_clip(methods, known.clip), known.verdict, None)
     output = folder_at(known.output or methods[0].folder / "report", "the folder")
+    evaluation = scored(methods, find_clip(methods, known.clip), known.verdict, None)
     print(f"Written: {write_report(evaluation, output)}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections import Counter
@@ -183,9 +184,9 @@ def _carried(path: Path) -> tuple[str, str | None]:
         return beside.read_text("utf-8-sig").strip(), None
     with Image.open(path) as file:
         texts = dict(getattr(file, "text", {}))
-    if "doodl" in texts:
+    with contextlib.suppress(KeyError, TypeError, ValueError):
         ours = json.loads(texts["doodl"])
-        return ours["prompt"], str(ours["seed"])
+        return str(ours["prompt"]), str(ours["seed"])
     if "prompt" not in texts or texts["prompt"].lstrip().startswith("{"):
         # No text, or a workflow of ComfyUI.
         raise ValueError(
