@@ -10,7 +10,7 @@ from torch import Tensor
 
 from doodl.execution import Execution
 from doodl.guides.base import Guide, repeat
-from doodl.guides.returned import check_differentiable, terms_of
+from doodl.guides.returned import check_differentiable, check_terms
 from doodl.guides.views import FullFrame, Views
 from doodl.images import to_pixels
 
@@ -54,7 +54,8 @@ def crop_terms(
     """
     crops = views(pixels, guide.input_size, generators)
     count, name = crops.shape[1], f"the guide {type(guide).__name__}"
-    terms = terms_of(guide, crops.flatten(0, 1), repeat(targets, count), name)
+    terms = guide.terms(crops.flatten(0, 1), repeat(targets, count))
+    check_terms(terms, len(crops) * count, name)
     if crops.requires_grad:
         check_differentiable(terms["loss"], name)
     return {

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchmetrics.image import TotalVariation
 
-from doodl.guides import Function
+from doodl.guides import Function, Guide
 
 
 class Dark(nn.Module):
@@ -49,3 +49,11 @@ def test_one_loss_for_all_pictures_is_refused(pixels):
         ValueError, match=r"one loss a picture, \(3,\), from the function"
     ):
         Function(TotalVariation())(pixels, {})
+
+
+def test_a_guide_can_be_made_from_a_callable(pixels):
+    guide = Guide.from_callable(lambda p: p.mean(dim=(1, 2, 3)))
+    assert type(guide) is Function
+    assert torch.equal(guide(pixels, {}), pixels.mean(dim=(1, 2, 3)))
+    with pytest.raises(ValueError, match="function from pixels .* received int"):
+        Guide.from_callable(3)

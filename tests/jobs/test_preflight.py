@@ -1,12 +1,13 @@
-"""The preflight: settings that nothing would use."""
+"""The preflight: settings and columns that nothing would use."""
 
 import warnings
 
 import pytest
 from lightning import Trainer
+from PIL import Image
 
 from doodl.guided_generation import GuidedGeneration
-from doodl.guides import Ensemble, Guide, Symmetry
+from doodl.guides import Classifier, Ensemble, Guide, Symmetry
 from doodl.jobs.data import PromptsAndSeeds
 from doodl.jobs.preflight import preflight
 
@@ -18,10 +19,10 @@ class Own(Guide):
         return pixels.mean(dim=(1, 2, 3))
 
 
-def check(guide, **data):
+def check(guide, prompts=("a",), **data):
     module = GuidedGeneration("shapes", guide)
     trainer = Trainer(logger=False, max_epochs=-1)
-    preflight(module, module.settings, trainer, PromptsAndSeeds(["a"], **data))
+    preflight(module, module.settings, trainer, PromptsAndSeeds(prompts, **data))
 
 
 @pytest.mark.parametrize("guide", [Symmetry, lambda: Ensemble([Symmetry()])])
@@ -30,10 +31,29 @@ def test_a_class_that_no_guide_uses_is_warned_about(guide):
         check(guide(), target="ring")
 
 
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ("class\nring", "the class 'ring'; choose doodl.guides.Classifier, or leave"),
+        ("guide_prompt\na blue star", "the guide prompt 'a blue star'; choose"),
+        ("image\npicture.png", "the picture '.*picture.png'; choose"),
+    ],
+)
+def test_a_column_that_no_guide_uses_is_warned_about(tmp_path, columns, words):
+    Image.new("RGB", (64, 64)).save(tmp_path / "picture.png")
+    name, value = columns.split("\n")
+    file = tmp_path / "prompts.csv"
+    value = str(tmp_path / value) if name == "image" else value
+    file.write_text(f"prompt,{name}\na red ring,{value}\n")
+    with pytest.warns(UserWarning, match=f"No guide uses {words}"):
+        check(Symmetry(), prompts=str(file))
+
+
 def test_a_class_that_may_be_used_is_not():
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         warnings.filterwarnings("ignore", module="lightning")
         check(Own(), target="ring")
         check(Ensemble([Symmetry(), Own()]), target="ring")
+        check(Classifier("shapes/fine"), target="striped house")
         check(Symmetry())

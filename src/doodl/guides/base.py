@@ -1,10 +1,10 @@
-"""The base of all guides: a loss on pixels, with targets from the generations."""
+"""The base of all guides, and the guide that any function of pixels is."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from doodl.description import Described
 from doodl.generation import Generation
+from doodl.guides.returned import check_differentiable, check_shape
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -29,9 +30,24 @@ class Guide(Described, nn.Module, ABC):
     Attributes:
         input_size: side in pixels of the square images that `forward` takes, known
             after `load`; None if it takes any size.
+        reads: fields of a generation, besides its prompt, that targets are made from;
+            a job that gives others is warned.
     """
 
     input_size: int | None = None
+    reads: ClassVar[frozenset[str]] = frozenset()
+
+    @staticmethod
+    def from_callable(function: Callable[[Tensor], Tensor] | nn.Module) -> Guide:
+        """Return the guide that a function or a module is: a `Function`.
+
+        Args:
+            function: maps pixels (N, 3, H, W) in [0, 1] to losses (N,).
+
+        Raises:
+            ValueError: `function` cannot be called.
+        """
+        return Function(function)
 
     def load(self, device: torch.device | str = "cpu") -> None:
         """Load the frozen networks onto a device; a second call only moves them."""
@@ -99,6 +115,41 @@ class Guide(Described, nn.Module, ABC):
         return super().train(False)
 
 
+class Function(Guide):
+    """The losses that a function or a module computes from pixels.
+
+    Args:
+        function: maps pixels (N, 3, H, W) in [0, 1] to losses (N,), lower is better,
+            and treats its N inputs independently (no batch norm). A module is frozen;
+            a metric of torchmetrics (with `reduction="none"`) is reset after each call.
+
+    Raises:
+        ValueError: `function` cannot be called.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor] | nn.Module) -> None:
+        super().__init__()
+        if not callable(function):
+            raise ValueError(
+                "Expected a guide, or a function from pixels (B, 3, H, W) to losses "
+                f"(B,), received {type(function).__name__}."
+            )
+        self.function = function
+        if isinstance(function, nn.Module):
+            freeze(function)
+
+    @override
+    def forward(self, pixels: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        losses, name = self.function(pixels), f"the function {_name(self.function)}"
+        reset = getattr(self.function, "reset", None)
+        if reset is not None and isinstance(self.function, nn.Module):
+            reset()  # a metric would keep the graphs of all calls
+        check_shape(losses, len(pixels), name, "loss")
+        if torch.is_grad_enabled() and pixels.requires_grad:
+            check_differentiable(losses, name)
+        return losses
+
+
 def freeze(module: ModuleT) -> ModuleT:
     """Put a module in eval mode, turn its parameters' gradients off, and return it."""
     return module.eval().requires_grad_(False)
@@ -117,3 +168,7 @@ def repeat(targets: Mapping[str, Tensor], k: int) -> dict[str, Tensor]:
     return {
         name: target.repeat_interleave(k, dim=0) for name, target in targets.items()
     }
+
+
+def _name(function: object) -> str:
+    return getattr(function, "__qualname__", type(function).__name__)

@@ -49,6 +49,8 @@ class Classifier(Guide):
         DOODL, arXiv 2303.13703, guides toward classes of fine-grained data sets.
     """
 
+    reads = frozenset({"target"})
+
     network: nn.Module
     mean: Tensor
     std: Tensor

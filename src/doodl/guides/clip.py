@@ -129,6 +129,8 @@ class CLIPText(ClipGuide):
         ValueError: `model` or `guide_prompt` is blank.
     """
 
+    reads = frozenset({"guide_prompt"})
+
     def __init__(self, model: str, *, guide_prompt: str | None = None) -> None:
         super().__init__(model)
         if guide_prompt is not None and not guide_prompt.strip():

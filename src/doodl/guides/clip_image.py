@@ -36,6 +36,8 @@ class CLIPImage(ClipGuide):
         DOODL, arXiv 2303.13703, personalises images in this way.
     """
 
+    reads = frozenset({"image"})
+
     def __init__(self, model: str, images: list[str] | None = None) -> None:
         super().__init__(model)
         if images is not None:

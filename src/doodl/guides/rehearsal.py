@@ -18,15 +18,14 @@ import torch
 from torch import Tensor
 
 from doodl.generation import Generation
-from doodl.guides.base import Guide
+from doodl.guides.base import Function, Guide
 from doodl.guides.ensemble import Ensemble
-from doodl.guides.function import Function
 from doodl.guides.returned import (
     check_gradient,
     check_shape,
     check_targets,
+    check_terms,
     same,
-    values_of,
 )
 from doodl.tracebacks import is_users, raised_here, user_frame
 
@@ -191,7 +190,7 @@ def _call(
     with torch.set_grad_enabled(gradient):
         leaf = pictures.clone().requires_grad_(gradient)
         pixels = leaf.clone()
-        losses = values_of(guide, pixels, targets, name, gradient)
+        losses = _values(guide, pixels, targets, name, gradient)
         if pixels._version:
             raise ValueError(
                 f"Expected {name} to leave its pixels unchanged, received an in-place "
@@ -203,11 +202,11 @@ def _call(
             check_gradient(losses, leaf, name)
     with torch.no_grad():
         values = losses.detach()
-        again = values_of(guide, pictures.clone(), targets, name, gradient)
+        again = _values(guide, pictures.clone(), targets, name, gradient)
         rows = [{k: t[i : i + 1] for k, t in targets.items()} for i in range(2)]
         alone = torch.cat(
             [
-                values_of(guide, pictures[i : i + 1].clone(), rows[i], name, gradient)
+                _values(guide, pictures[i : i + 1].clone(), rows[i], name, gradient)
                 for i in range(2)
             ]
         )
@@ -221,3 +220,17 @@ def _call(
             )
         scores = guide.score(pictures.clone(), targets)
         check_shape(scores, 2, name, "score")
+
+
+def _values(
+    guide: Guide,
+    pixels: Tensor,
+    targets: dict[str, Tensor],
+    name: str,
+    gradient: bool,
+) -> Tensor:
+    """Return the losses (N,) of N pictures, or their scores if no loss is needed."""
+    if gradient:
+        terms = guide.terms(pixels, targets)
+        return check_terms(terms, len(pixels), name)["loss"]
+    return check_shape(guide.score(pixels, targets), len(pixels), name, "score")

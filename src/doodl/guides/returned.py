@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from doodl.guides.base import Guide
-
 
 def check_targets(targets: Any, name: str) -> dict[str, Tensor]:
     """Return the targets of two generations.
@@ -37,52 +35,24 @@ def check_targets(targets: Any, name: str) -> dict[str, Tensor]:
     return dict(targets)
 
 
-def values_of(
-    guide: Guide,
-    pixels: Tensor,
-    targets: dict[str, Tensor],
-    name: str,
-    gradient: bool,
-) -> Tensor:
-    """Return the losses (N,) of pictures, or their scores if no loss is needed.
+def check_terms(terms: Any, count: int, name: str) -> Mapping[str, Tensor]:
+    """Return a guide's terms if they are losses (count,) by name, with "loss".
 
     Args:
-        guide: the guide.
-        pixels: (N, 3, h, w) in [0, 1].
-        targets: inputs of the guide, each with leading dimension N.
-        name: the guide, for error messages.
-        gradient: whether losses are needed instead of scores.
-
-    Raises:
-        ValueError: the guide returns something else.
-    """
-    if not gradient:
-        return check_shape(guide.score(pixels, targets), len(pixels), name, "score")
-    return terms_of(guide, pixels, targets, name)["loss"]
-
-
-def terms_of(
-    guide: Guide, pixels: Tensor, targets: Mapping[str, Tensor], name: str
-) -> Mapping[str, Tensor]:
-    """Return the losses (N,) of pictures under "loss", and their parts by name.
-
-    Args:
-        guide: the guide.
-        pixels: (N, 3, h, w) in [0, 1].
-        targets: inputs of the guide, each with leading dimension N.
+        terms: result of `Guide.terms`.
+        count: number of pictures.
         name: the guide, for error messages.
 
     Raises:
-        ValueError: the guide returns something else.
+        ValueError: the guide returned something else.
     """
-    terms: Any = guide.terms(pixels, targets)
     if not isinstance(terms, Mapping) or "loss" not in terms:
         raise ValueError(
             f"Expected a dictionary with the key 'loss' from terms of {name}, received "
             f"{_kind(terms)}; return the total under 'loss'."
         )
     for term in terms.values():
-        check_shape(term, len(pixels), name, "loss")
+        check_shape(term, count, name, "loss")
     return terms
 
 

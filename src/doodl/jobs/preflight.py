@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Timer
 
 from doodl.events import Events
 from doodl.generation import Generation
-from doodl.guides import Classifier, Ensemble
+from doodl.guides import Ensemble, Function
 from doodl.guides.rehearsal import Stage, rehearse, users_guides
 from doodl.jobs.data import PromptsAndSeeds
 from doodl.jobs.dealing import Work, count_alone
@@ -31,6 +31,20 @@ MEANINGLESS = (
     "val_check_interval",
 )
 """Settings of a trainer for loops that do not exist here."""
+COLUMNS = {
+    "guide_prompt": (
+        "guide prompt",
+        "doodl.guides.CLIPText",
+        "the column guide_prompt",
+    ),
+    "target": ("class", "doodl.guides.Classifier", "data.target and the column class"),
+    "image": (
+        "picture",
+        "doodl.guides.CLIPImage or model.edit",
+        "data.images and the column image",
+    ),
+}
+"""Fields of a generation: what a user calls one, what reads it, where it comes from."""
 
 
 def preflight(
@@ -56,7 +70,7 @@ def preflight(
     refuse_stock_strategies(trainer.strategy)
     weights_of(trainer)
     settings.check(data.generations.one_per_row())
-    _warn_of_unused_target(settings, data)
+    _warn_of_unused_columns(settings, data)
     events = Events(trainer.callbacks)  # type: ignore[attr-defined]
     events.states()
     events.check(trainer, module)
@@ -79,20 +93,26 @@ def begin(module: Any, trainer: Trainer, data: Any) -> Work[Sequence[Generation]
     return work
 
 
-def _warn_of_unused_target(settings: RenderSettings, data: PromptsAndSeeds) -> None:
-    """Warn of a class if no classifier, verdict or user's guide can use it."""
-    target = data.generations.rows[0].class_name
+def _warn_of_unused_columns(settings: RenderSettings, data: PromptsAndSeeds) -> None:
+    """Warn of classes, pictures and guide prompts that no guide can use."""
     guides = list(settings.watchers.values())
     members = [
         m for g in guides for m in (g.members if isinstance(g, Ensemble) else [g])
     ]
-    used = any(isinstance(m, Classifier) or users_guides(m) for m in members)
-    if target is not None and settings.verdict is None and not used:
-        warnings.warn(
-            f"No guide uses the class '{target}'; choose doodl.guides.Classifier, or "
-            "leave data.target and the column class out.",
-            stacklevel=2,
-        )
+    if any(users_guides(m) for m in members if type(m) is not Function):
+        return  # it may read whatever there is
+    read = {field for member in members for field in member.reads}
+    if settings.edit is not None:
+        read.add("image")
+    first = data.generations[0]
+    for field, (noun, reader, option) in COLUMNS.items():
+        value = getattr(first, field)
+        if value is not None and field not in read:
+            warnings.warn(
+                f"No guide uses the {noun} '{value}'; choose {reader}, or leave "
+                f"{option} out.",
+                stacklevel=2,
+            )
 
 
 def rehearse_guides(module: Any, trainer: Trainer, data: PromptsAndSeeds) -> None:
