@@ -6,6 +6,7 @@ without them is refused first.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -28,7 +29,9 @@ def main(args: Sequence[str] | None = None) -> None:
     with forgiving_output(), exit_in_one_sentence():
         if given[:1] == ["--version"]:
             print(f"doodl {__version__}")
-        elif given[:1] == ["models"]:
+            return
+        _check_working_folder()
+        if given[:1] == ["models"]:
             _print_models(given[1:])
         elif given[:1] in (["test"], ["report"]):
             from doodl.evaluation.command import run as evaluate
@@ -39,6 +42,17 @@ def main(args: Sequence[str] | None = None) -> None:
             from doodl.command import run
 
             run(given)
+
+
+def _check_working_folder() -> None:
+    """Refuse to run where the working folder was deleted: PyTorch would abort."""
+    try:
+        os.getcwd()
+    except OSError:
+        raise ValueError(
+            "Expected a working folder, received one that was deleted; go to one that "
+            "exists, as with `cd`."
+        ) from None
 
 
 def _print_models(more: Sequence[str]) -> None:

@@ -206,3 +206,15 @@ def test_an_interrupt_while_importing_ends_at_once(monkeypatch):
     with pytest.raises(SystemExit), exit_in_one_sentence():
         signal.raise_signal(signal.SIGINT)
     assert ended == [130]
+
+
+def test_a_working_folder_that_was_deleted_is_one_sentence(tmp_path):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    inside = f"cd {folder} && rmdir {folder} && exec {sys.executable} -m doodl models"
+    ended = subprocess.run(
+        ["sh", "-c", inside], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert "doodl: Expected a working folder, received one that was" in ended.stderr
+    assert "Traceback" not in ended.stderr

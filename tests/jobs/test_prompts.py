@@ -100,7 +100,11 @@ def test_categories_select_in_the_order_of_the_file(file):
     ("name", "content", "message"),
     [
         ("a.txt", b"a\nb\nh\xe4uschen\n", "line 3: expected text in UTF-8"),
-        ("a.txt", "a cat\n".encode("utf-16"), "line 1: expected text in UTF-8"),
+        (
+            "a.txt",
+            "a cat\n".encode("utf-16"),
+            "received another encoding; save it as UTF-8",
+        ),
         ("a.txt", "a\nb".encode("utf-16-le"), "line 1: expected text in UTF-8"),
         ("a.txt", "", "at least one prompt, received none"),
         ("a.csv", "\n\n", "at least one prompt, received none"),
@@ -115,6 +119,17 @@ def test_categories_select_in_the_order_of_the_file(file):
         ("a.csv", "prompt,id\na, red,cat", "line 2: expected 2 cells.*received 3"),
         ("a.csv", "prompt,id\na", "line 2: expected 2 cells.*received 1: a"),
         ("a.csv", 'prompt\nb\n"a\n', "line 3: expected cells divided by commas"),
+        (
+            "a.csv",
+            "prompt;seed\na;1",
+            "divided by commas, received 'prompt;seed'; save",
+        ),
+        ("a.csv", "prompt\tid\na\t1", "columns divided by commas"),
+        (
+            "a.csv",
+            "prompt\n" + "a" * 200_000,
+            "with every quote closed, received field",
+        ),
         ("a.csv", "prompt,id\nb,1\n ,x", "line 3: expected a prompt with at least"),
         ("a.csv", "prompt,seed\na,-1", "line 2: expected a seed from.*received -1"),
         ("a.csv", "prompt,seed\na,1.0", "line 2: expected a seed from.*received 1.0"),

@@ -64,6 +64,9 @@ def _table(path: Path, text: str) -> Iterator[tuple[int, Fields]]:
     for line, cells in _cells(path, text):
         if not header:
             header = cells
+            if len(header) == 1 and re.search(r"[;\t|]", header[0]):
+                received = f"'{header[0]}'; save it with commas"
+                refuse(path, line, "columns divided by commas", received)
             drawbench = "Prompts" in header
             _check_names(path, line, header, tuple(DRAWBENCH) if drawbench else KEYS)
             if drawbench:
@@ -90,7 +93,8 @@ def _cells(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
                 yield line, cells
             line = reader.line_num + 1
     except csv.Error as error:
-        refuse(path, line, "cells divided by commas", str(error))
+        expected = "cells divided by commas, with every quote closed"
+        refuse(path, line, expected, str(error))
 
 
 class _Pairs(list):
@@ -107,7 +111,7 @@ def _text(path: Path) -> str:
         bad = error.start
         line = content.count(b"\n", 0, bad) + 1
     if bad >= 0:
-        refuse(path, line, "text in UTF-8", "another encoding")
+        refuse(path, line, "text in UTF-8", "another encoding; save it as UTF-8")
     return text
 
 
