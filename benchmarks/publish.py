@@ -4,10 +4,11 @@
     python benchmarks/publish.py                   # only fill the documentation again
 
 The first command copies every table to `benchmarks/results/`, and writes a summary of
-all of them there. Both write `world.md` there with the figures that
-`python -m doodl.shapes evaluate` has recorded, and fill the blocks of the documentation
-that stand between `<!-- begin benchmarks/results/NAME.md -->` and `<!-- end -->`. A
-test compares blocks and files, so that no figure is typed.
+all of them there, in which tables that were not made this time keep their rows. Both
+commands write `world.md` there with the figures that `python -m doodl.shapes evaluate`
+has recorded, and fill the blocks of the documentation that stand between
+`<!-- begin benchmarks/results/NAME.md -->` and `<!-- end -->`. A test compares blocks
+and files, so that no figure is typed.
 """
 
 from __future__ import annotations
@@ -109,20 +110,40 @@ def collect(folder: Path, target: Path = RESULTS) -> list[str]:
         text = (folder / name / "table" / "table.md").read_text(encoding="utf-8")
         (target / f"{name}.md").write_text(text, encoding="utf-8")
     (target / "conditions.md").write_text(CONDITIONS, encoding="utf-8")
-    lines = summary({name: folder / name / "table" for name in made})
-    (target / "summary.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    lines = economy({name: folder / name / "table" for name in made})
-    (target / "economy.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    folders = {name: folder / name / "table" for name in made}
+    for name, lines_of in (("summary", summary), ("economy", economy)):
+        path = target / f"{name}.md"
+        lines = lines_of(folders, earlier(path))
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return made
 
 
-def summary(folders: dict[str, Path]) -> list[str]:
+def earlier(path: Path) -> dict[str, list[str]]:
+    """Return the rows of a summary that was written before, by their first cell."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    return {row[0].strip(): row for row in rows}
+
+
+def ordered(
+    made: dict[str, list[str]], before: dict[str, list[str]]
+) -> list[list[str]]:
+    """Return rows by title, those made now in place of earlier ones, in order."""
+    found = before | made
+    titles = [load(name).title for name in NAMES]
+    return [found[title] for title in titles if title in found]
+
+
+def summary(
+    folders: dict[str, Path], before: dict[str, list[str]] | None = None
+) -> list[str]:
     """Return one row a table: what decides it, for every method of `SUMMARY`.
 
     Args:
         folders: with `evaluation.csv`, by table.
+        before: rows of tables that were made earlier, by title.
     """
-    rows = []
+    rows = {}
     for name, folder in folders.items():
         made = load(name)
         if not set(SUMMARY[1:]) & set(made.methods) - {made.ours}:
@@ -133,19 +154,20 @@ def summary(folders: dict[str, Path]) -> list[str]:
             ", %" if factor == 100 else ", the true rating" if title == "judge" else ""
         )
         means = [cell(clustered_mean(values.get(key, {})), factor) for key in SUMMARY]
-        rows.append([made.title, f"{title}{unit}", *means])
+        rows[made.title] = [made.title, f"{title}{unit}", *means]
     header = ["", "score", "original", "one-step", "best of N", "DOODL", "fast"]
     note = "Means with 95% intervals from a bootstrap over prompts."
-    return [*table(header, rows), "", note]
+    return [*table(header, ordered(rows, before or {})), "", note]
 
 
-def economy(folders: dict[str, Path]) -> list[str]:
+def economy(
+    folders: dict[str, Path], before: dict[str, list[str]] | None = None
+) -> list[str]:
     """Return one row a table: what `fast` reaches beside DOODL, and their calls.
 
-    Args:
-        folders: with `evaluation.csv`, by table.
+    The arguments are those of `summary`.
     """
-    rows = []
+    rows = {}
     for name, folder in folders.items():
         path = folder / "evaluation.csv"
         calls = read_column(path, "equivalents")
@@ -161,11 +183,12 @@ def economy(folders: dict[str, Path]) -> list[str]:
             )
             for column, values in found.items()
         ]
-        rows.append([load(name).title, *costs, *differences])
+        title = load(name).title
+        rows[title] = [title, *costs, *differences]
     titles = [f"{METRICS[column][0]}, fast less DOODL" for column in ECONOMY]
     header = ["", "calls of DOODL", "calls of fast", *titles]
     note = "Paired differences with 95% intervals from a bootstrap over prompts."
-    return [*table(header, rows), "", note]
+    return [*table(header, ordered(rows, before or {})), "", note]
 
 
 def world(target: Path = RESULTS) -> Path:

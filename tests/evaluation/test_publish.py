@@ -81,3 +81,15 @@ def test_finished_tables_are_copied_and_summed_up(publish, tmp_path):
     row = re.sub(r" \[[^\]]*\]", "", row)
     assert row.endswith("| 2700 | 900 | – | +50.0 | – |")
     assert "same prompts" in (tmp_path / "to" / "conditions.md").read_text()
+
+
+def test_a_summary_keeps_the_rows_of_tables_that_were_not_made(publish, tmp_path):
+    title = publish.load("editing").title
+    path = tmp_path / "summary.md"
+    path.write_text(f"|  | score |\n| --- | --- |\n| {title} | right, % | 7.0 |\n")
+    row = [title, "right, %", "7.0"]
+    assert publish.earlier(path)[title] == row
+    assert publish.earlier(tmp_path / "none.md") == {}
+    other, new = [publish.load("text").title, "x"], [title, "new"]
+    assert publish.ordered({other[0]: other}, {title: row}) == [other, row]
+    assert publish.ordered({title: new}, {title: row}) == [new]
