@@ -6,7 +6,6 @@ import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 from lightning import Trainer
@@ -15,6 +14,7 @@ from typing_extensions import override
 
 from doodl.callbacks.base import GenerationCallback
 from doodl.callbacks.runs import LoggerRuns, Runs, TensorBoardRuns
+from doodl.files import named
 from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
 from doodl.images import grid
@@ -54,7 +54,7 @@ class ImageLogger(GenerationCallback):
             raise ValueError(
                 f"Expected every_n_updates of at least 1, received {every_n_updates}."
             )
-        self.folder = Path(folder) / "tensorboard"
+        self.folder = named(folder, "the results folder") / "tensorboard"
         self.every_n_updates = every_n_updates
         self.max_generations = max_generations
         self.logged = 0

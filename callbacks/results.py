@@ -187,6 +187,8 @@ class Results(GenerationCallback):
         self.archive.tables.write()
         self.archive.close()
         finished = 0 < len(self.rows()) == len(self.generations)
+        if finished:
+            self.archive.drop_outdated_states()
         if self.writes_page and finished:
             self._write_page()
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from doodl import cli
-from doodl.configuration import CONFIGS
+from doodl.configuration import CONFIGS, model_of
 
 TINY = (
     *("--model.num_steps", "2", "--model.num_updates", "1"),
@@ -153,9 +153,18 @@ def test_a_packaged_config_has_values_of_its_own_for_the_embedded_world(printed)
 def test_a_model_named_in_a_file_of_settings_is_not_the_embedded_one(printed, empty):
     (empty / "m.yaml").write_text("pretrained: a/b\n")
     (empty / "all.yaml").write_text("model: m.yaml\n")
-    for chosen in (("--model", "m.yaml"), ("--config", "all.yaml")):
+    (empty / "dotted.yaml").write_text("model.pretrained: a/b\n")
+    (empty / "top.yaml").write_text("fit: {model: {pretrained: a/b}}\n")
+    for chosen in (
+        ("--model", "m.yaml"),
+        ("--model", '{"pretrained": "a/b"}'),
+        ("--config", "all.yaml"),
+        ("--config", "dotted.yaml"),
+    ):
         found = printed("fit", *chosen)[1]["model"]
         assert (found["pretrained"], found["num_steps"]) == ("a/b", 50)
+    assert model_of(["--config", "top.yaml", "fit"]) == "a/b"
+    assert model_of(["fit", "--model", "{"]) == "shapes"
 
 
 def test_the_papers_algorithm_is_one_name_away(printed):

@@ -8,6 +8,7 @@ import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -157,6 +158,15 @@ def test_tensors_are_told_apart_by_their_numbers(dtype):
     assert describe(one) == describe(one.clone())
     assert describe(one) != describe(two)
     json.dumps([describe(one), describe(torch.tensor(2.0))])
+
+
+def test_numbers_arrays_and_bytes_are_told_apart_by_their_content():
+    assert describe(np.float32(0.5)) == 0.5
+    assert describe({"n": np.int64(3), "b": np.bool_(True)}) == {"n": 3, "b": True}
+    values = [np.zeros(2), np.ones(2), np.zeros(2, int), b"a", b"b", np.array(["a", 1])]
+    found = [json.dumps(describe(value)) for value in values]
+    assert len(set(found)) == len(found)
+    assert describe(np.zeros(2)) == describe(np.zeros(2))
 
 
 def test_an_object_that_holds_itself_has_an_end():

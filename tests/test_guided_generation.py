@@ -13,7 +13,7 @@ from torch import nn
 
 from doodl import latents as pairs
 from doodl.baselines import BestOfN, OneStep
-from doodl.callbacks import Multicrop
+from doodl.callbacks import Multicrop, Results
 from doodl.editing import Edit
 from doodl.execution import Execution
 from doodl.generation import Generation
@@ -23,7 +23,7 @@ from doodl.images import save, to_pixels
 from doodl.jobs.data import PromptsAndSeeds
 from doodl.jobs.identity import identity
 from doodl.optimizer import LatentSGD
-from doodl.sampling.adjoints import DirectAdjoint
+from doodl.sampling.adjoints import BudgetAdjoint, DirectAdjoint
 from doodl.sampling.edict import EDICT
 from doodl.trajectory import CORRUPT_GAP
 
@@ -437,7 +437,6 @@ def test_a_narrow_gap_is_not_warned_about(fit, recwarn):
 
 
 def test_it_runs_from_python_in_ten_lines(shapes, tmp_path):
-    from doodl.callbacks import Multicrop, Results
     from doodl.guides import CLIPText
 
     module = GuidedGeneration(
@@ -459,3 +458,21 @@ def test_it_runs_from_python_in_ten_lines(shapes, tmp_path):
     best = sorted(path.parent.name for path in results.folder.glob("*/best.png"))
     assert best == sorted(g.id for g in data.generations)
     assert isinstance(module.trajectory.generations[0], Generation)
+
+
+def test_a_trainer_can_fit_twice(tmp_path):
+    module = GuidedGeneration("shapes", Symmetry(), num_steps=2, num_updates=1)
+    results = Results(str(tmp_path))
+    trainer = Trainer(
+        max_epochs=-1, logger=False, enable_checkpointing=False, callbacks=[results]
+    )
+    for seed in (0, 1):
+        trainer.fit(module, datamodule=PromptsAndSeeds(["a ring"], seeds=[seed]))
+    assert len(list(tmp_path.glob("*/best.png"))) == 2
+
+
+def test_finding_out_how_many_graphs_fit_is_no_call_of_a_generation(fit):
+    kept = fit(seeds=(0, 1), batch_size=1, adjoint=BudgetAdjoint(gib=1)).kept
+    calls = {trajectory.last[0].calls for trajectory in kept}
+    assert len(kept) > 1
+    assert len(calls) == 1

@@ -4,6 +4,7 @@ import inspect
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
@@ -12,8 +13,9 @@ from torch import nn
 
 import doodl
 from doodl.callbacks import Results
+from doodl.execution import Execution
 from doodl.guides import Function, Symmetry
-from doodl.pretrained import borrowed
+from doodl.pretrained import borrowed, load_text_to_image
 
 SMALL = {"num_steps": 2, "num_updates": 2, "mixing": 0.8, "progress": False}
 
@@ -94,6 +96,26 @@ def test_the_pipeline_is_left_as_it_was(pipe, dtype):
     if dtype == torch.float32:
         doodl.optimize(pipe, "a ring", uneven, **SMALL)
         assert equal(before, state(pipe))
+
+
+def test_also_how_its_networks_are_run(pipe):
+    weight = pipe.unet.conv_in.weight
+    strides = weight.stride()
+    with borrowed(pipe):
+        Execution(compile=True, channels_last=True).prepare(load_text_to_image(pipe))
+        assert weight.stride() != strides
+    assert weight.stride() == strides
+    assert pipe.unet._compiled_call_impl is None
+
+
+def test_numbers_of_numpy_are_numbers(pipe, tmp_path):
+    small = SMALL | {"num_updates": np.int64(1), "num_steps": np.int32(2)}
+    watch = [Results(str(tmp_path / "results"))]
+    for seeds in (np.int64(3), [np.int64(4)]):
+        (result,) = doodl.optimize(
+            pipe, "a ring", uneven, seeds=seeds, callbacks=watch, **small
+        )
+        assert result.failure is None
 
 
 def test_also_after_an_error(pipe):

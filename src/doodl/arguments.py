@@ -11,6 +11,7 @@ from typing import Any
 from lightning import Callback
 from torch.optim import Optimizer
 
+from doodl.execution import Execution
 from doodl.guides import Guide
 from doodl.render_settings import RenderSettings
 
@@ -37,6 +38,11 @@ def _listed(test: Test) -> Test:
 
 def _optional(test: Test) -> Test:
     return lambda value: value is None or test(value)
+
+
+def _pair(value: Any) -> bool:
+    listed = isinstance(value, Sequence) and not isinstance(value, str)
+    return listed and len(value) == 2 and all(map(_whole, value))
 
 
 def _object(value: Any) -> bool:
@@ -80,6 +86,14 @@ EXPECTED: dict[str, tuple[Test, str]] = {
     "height": SIDE,
     "width": SIDE,
     "guidance_scale": NUMBER,
+    "guidance_interval": (
+        _optional(_pair),
+        "the first and the last timestep, such as (0, 999), or None",
+    ),
+    "execution": (
+        _optional(lambda v: isinstance(v, Execution)),
+        "an Execution such as Execution(compile=True), or None",
+    ),
     "mixing": NUMBER,
     "latents_dtype": (lambda v: v in ("float32", "float64"), "'float32' or 'float64'"),
     **{name: OBJECT for name in ("method", "adjoint", "edit", "start", "verdict")},
@@ -111,3 +125,14 @@ def check_arguments(given: Mapping[str, Any], known: Collection[str]) -> None:
             raise ValueError(
                 f"Expected {words} for {name}, received {value!r:.80}{advice}."
             )
+
+
+def plain(value: Any) -> Any:
+    """Return a number of NumPy as one of Python, which JSON has, also in a list."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value

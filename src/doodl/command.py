@@ -76,9 +76,12 @@ class DoodlCLI(LightningCLI):
         )
         parser.add_argument("--help-all", action=FullHelp)
         parser.link_arguments("results.folder", "image_logger.folder")
+        home = os.path.expanduser
         # LightningCLI saves the whole configuration in the default root directory.
-        parser.link_arguments("results.folder", "trainer.default_root_dir")
-        parser.link_arguments("results.folder", "trainer.logger.init_args.save_dir")
+        parser.link_arguments("results.folder", "trainer.default_root_dir", home)
+        parser.link_arguments(
+            "results.folder", "trainer.logger.init_args.save_dir", home
+        )
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from doodl.files import read
+from doodl.files import named, read
 
 MOST_BYTES = 2**20
 """Largest size of a configuration in bytes."""
@@ -37,12 +38,13 @@ def packaged(arguments: Sequence[str]) -> list[str]:
     shapes = model_of(arguments) == "shapes"
     for i, argument in enumerate(arguments):
         head, equals, name = argument.rpartition("=")
-        named = head in CONFIG if equals else i > 0 and arguments[i - 1] in CONFIG
-        if named and name.startswith("~"):
-            name = str(Path(name).expanduser())
+        before = head if equals else arguments[i - 1] if i else ""
+        is_config = before in CONFIG
+        if is_config and name.startswith("~"):
+            name = str(named(name, "a config"))
             argument = f"{head}{equals}{name}"
         path, small = CONFIGS / f"{name}.yaml", CONFIGS / f"{name}_shapes.yaml"
-        if named and not Path(name).is_file() and path.is_file():
+        if is_config and not os.path.isfile(name) and os.path.isfile(path):
             expanded.append(f"{head}{equals}{path}")
             if shapes and small.is_file():
                 expanded.append(f"--config={small}")
@@ -88,7 +90,8 @@ def model_of(arguments: Sequence[str]) -> str:
         if key == "--model.pretrained":
             model = value
         elif key == "--model":
-            model = _pretrained(value, Path()) or model
+            given = _inline(value) if value.lstrip().startswith("{") else value
+            model = _pretrained(given, Path()) or model
         elif key in CONFIG:
             model = _model_in(Path(value)) or model
     return model
@@ -96,10 +99,24 @@ def model_of(arguments: Sequence[str]) -> str:
 
 def _model_in(path: Path) -> str | None:
     """Return the model that a configuration names, or None."""
-    path = path.expanduser()
-    if not path.exists() or path.is_dir():
+    path = named(path, "a config")
+    if not os.path.exists(path) or path.is_dir():
         return None  # a packaged configuration, or `check_early` refuses it
-    return _pretrained(_read(path).get("model"), path.parent)
+    model: str | None = None
+    content = _read(path)
+    for level in (content, content.get("fit"), content.get("predict")):
+        if isinstance(level, dict):  # of the subcommand, above the file's own
+            model = _pretrained(level.get("model"), path.parent) or model
+            model = level.get("model.pretrained") or model
+    return model
+
+
+def _inline(text: str) -> Any:
+    """Return the settings of a text as `{"pretrained": "..."}`; None if it has none."""
+    try:
+        return yaml.load(text, _Strict)  # a SafeLoader
+    except (ValueError, RecursionError, yaml.YAMLError):
+        return None  # the parser refuses it
 
 
 def _pretrained(model: Any, folder: Path) -> str | None:

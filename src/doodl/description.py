@@ -16,6 +16,7 @@ import os
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import Self
@@ -50,8 +51,8 @@ def describe(value: Any) -> Any:
     An object becomes `{"class_path": ..., "init_args": {...}}`. Its arguments are
     those that it was constructed with, if it is `Described`. Of another object they
     are the parameters of its constructor that are also names of its attributes, with
-    the attributes' values. Tensors are described by a digest of their numbers, and
-    functions by their names.
+    the attributes' values. Tensors, arrays and bytes are described by a digest of their
+    content, and functions by their names.
 
     Args:
         value: any object.
@@ -74,8 +75,12 @@ def _describe(value: Any, outer: tuple[int, ...]) -> Any:
         return os.fspath(value)
     if isinstance(value, torch.dtype | torch.device):
         return str(value)
-    if isinstance(value, Tensor):
+    if isinstance(value, np.generic):
+        return _describe(value.item(), outer)
+    if isinstance(value, Tensor | np.ndarray):
         return _tensor(value)
+    if isinstance(value, bytes | bytearray):
+        return {"sha256": hashlib.sha256(value).hexdigest()}
     if id(value) in outer:
         return {"class_path": _name(type(value))}
     outer = (*outer, id(value))
@@ -83,7 +88,7 @@ def _describe(value: Any, outer: tuple[int, ...]) -> Any:
         return {str(key): _describe(part, outer) for key, part in value.items()}
     if isinstance(value, Set):
         return sorted((_describe(part, outer) for part in value), key=repr)
-    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+    if isinstance(value, Sequence):
         return [_describe(part, outer) for part in value]
     if isinstance(value, functools.partial):
         return {
@@ -132,13 +137,16 @@ def _copied(value: Any) -> Any:
     return value
 
 
-def _tensor(value: Tensor) -> dict[str, Any]:
+def _tensor(value: Tensor | np.ndarray) -> dict[str, Any]:
     found: dict[str, Any] = {
         "class_path": _name(type(value)),
         "shape": list(value.shape),
         "dtype": str(value.dtype),
     }
-    if value.device.type != "meta":
+    if isinstance(value, np.ndarray):
+        plain = value.astype(str) if value.dtype.hasobject else value
+        found["sha256"] = hashlib.sha256(plain.tobytes()).hexdigest()
+    elif value.device.type != "meta":
         flat = value.detach().cpu().contiguous().reshape(-1)
         found["sha256"] = hashlib.sha256(
             flat.view(torch.uint8).numpy().tobytes()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from doodl.configuration import CONFIG, CONFIGS, default_configs, packaged
-from doodl.files import readable
+from doodl.files import named, readable
 from doodl.jobs.checks import check_file, check_seeds, parse_seeds
 from doodl.jobs.prompts import read_prompts
 
@@ -123,12 +123,12 @@ def _configs(options: Sequence[tuple[str, str]]) -> None:
     for option, name in options:
         if option not in CONFIG:
             continue
-        path = Path(name).expanduser()
-        if path.is_file() or (CONFIGS / f"{name}.yaml").is_file():
+        path = named(name, "a config")
+        if os.path.isfile(path) or os.path.isfile(CONFIGS / f"{name}.yaml"):
             continue
         close = difflib.get_close_matches(name, names, 1)
         hint = (
             f"did you mean {close[0]}?" if close else f"packaged: {', '.join(names)}."
         )
-        found = "is not a file" if path.exists() and name else "does not exist"
+        found = "is not a file" if os.path.exists(path) else "does not exist"
         raise ValueError(f"Expected a config, received '{name}', which {found}; {hint}")

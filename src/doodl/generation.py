@@ -39,11 +39,11 @@ class Generation:
     def id(self) -> str:
         """A readable file name that differs whenever any field differs.
 
-        Example: `a-green-heart-above-a-red-ring-s0-1b2c3d4e`.
+        Example: `a-green-heart-above-a-red-ring-s0-1b2c3d4e5f60`.
         """
         values = [getattr(self, field.name) for field in fields(self)]
         content = json.dumps(values).encode()
-        digest = hashlib.blake2b(content, digest_size=4).hexdigest()
+        digest = hashlib.blake2b(content, digest_size=6).hexdigest()
         return f"{slug(self.name or self.prompt)}-s{self.seed}-{digest}"
 
 

@@ -29,7 +29,7 @@ from doodl.white_noise import Drift
 
 
 class GuidedGeneration(LightningModule):
-    """Optimises the initial latent pairs of a batch of generations (DOODL).
+    """Optimises the initial latent pairs of a batch (DOODL, arXiv 2303.13703).
 
     One epoch is one batch of generations, and one training step is one update: the pair
     is denoised through the whole EDICT chain and decoded, and the guide scores both
@@ -38,8 +38,8 @@ class GuidedGeneration(LightningModule):
     parameter is `latents`, (2, B, C, h, w).
 
     Args:
-        pretrained: diffusers model: a hub id, a local folder, a `.safetensors` file,
-            `shapes` for the packaged model, or a loaded pipeline (see `borrowed`).
+        pretrained: hub id, folder or `.safetensors` file of a diffusers model,
+            `shapes` for the packaged one, or a loaded pipeline (see `borrowed`).
         guide: computes the loss, from a frozen network or any function of the pixels.
         loading: revision, variant and LoRAs of the model.
         optimizer: makes the optimiser from the parameters, by default `LatentSGD`.
@@ -49,9 +49,6 @@ class GuidedGeneration(LightningModule):
 
     Raises:
         ValueError: a value is out of range, or two values exclude each other.
-
-    References:
-        Wallace et al., ICCV 2023, arXiv 2303.13703.
     """
 
     def __init__(
@@ -96,7 +93,7 @@ class GuidedGeneration(LightningModule):
         self.work = begin(self, trainer, data)
         self.events = Events(trainer.callbacks)  # type: ignore[attr-defined]
         self._views: Views = self.events.views() if stage == "fit" else FullFrame()
-        trainer.fit_loop.max_epochs = int(self.work.left)
+        trainer.fit_loop.max_epochs = trainer.current_epoch + int(self.work.left)
         if self.work.left:
             self._load()
             self.settings.check(data.generations.one_per_row())  # networks add limits
@@ -120,20 +117,25 @@ class GuidedGeneration(LightningModule):
         return self.make_optimizer(self.parameters())
 
     def _begin(self, generations: Sequence[Generation], selector: Selector) -> None:
-        """Encode the prompts and targets of a batch and draw its initial latents."""
-        self._update = 0
+        """Begin a batch of generations."""
+        self._update, self.latents.grad = 0, None
         self._pending: tuple[Rendering, dict[str, Tensor]] | None = None
         self.trajectory = Trajectory(generations, selector)
-        self.batch: Batch = self.renderer.prepare(generations)
-        self.latents.data, self.latents.grad = self.renderer.initial(self.batch), None
         self.events.start(generations)
+
+    def _prepare(self) -> None:
+        """Encode the batch's prompts and targets, and draw its initial latents."""
+        self.batch: Batch = self.renderer.prepare(self.trajectory.generations)
+        self.latents.data = self.renderer.initial(self.batch)
 
     def on_train_epoch_start(self) -> None:
         """Begin the next batch; resume it if a callback has saved its state."""
         self._begin(self.work.current or [], "guide")
-        self._optimizer().start(self.batch.seeds)
-        if state := self.events.saved_state(self.batch.generations):
-            self.restore(state)
+        with self._memory():
+            self._prepare()
+            self._optimizer().start(self.batch.seeds)
+            if state := self.events.saved_state(self.batch.generations):
+                self.restore(state)
 
     def state(self) -> dict[str, Any]:
         """Return the state from which `restore` resumes after the last update."""
@@ -169,10 +171,8 @@ class GuidedGeneration(LightningModule):
         with self._memory():
             final = self.renderer.sample(self.latents, self.batch)
             losses = self.renderer.losses(final, self.batch, batch, self._views)
-            pixels, z = losses.pixels[0], self.latents
-            found = self.renderer.score(
-                final, pixels, self.batch, update=batch, latents=z
-            )
+            pixels, b, z = losses.pixels[0], self.batch, self.latents
+            found = self.renderer.score(final, pixels, b, update=batch, latents=z)
             rendering = self.trajectory.record(self.events.filter(found))
             self.events.stop(self.trajectory, rendering)
             self._pending = rendering, losses.terms | {"pair_gap": rendering.gap}
@@ -209,11 +209,10 @@ class GuidedGeneration(LightningModule):
         """Report the update to the callbacks; after the last, render the result."""
         self._announce()
         self._update = batch + 1
-        if not self.trajectory.active().any():
-            return
-        if self._update < self.num_updates:
+        active = self.trajectory.active().any()
+        if active and self._update < self.num_updates:
             self.events.state(self.state())
-        else:
+        elif active:
             with self._memory():
                 end = self.renderer.render(self.latents, self.batch, update=batch + 1)
                 self._pending = self.trajectory.record(self.events.filter(end)), {}
@@ -230,8 +229,9 @@ class GuidedGeneration(LightningModule):
     def predict_step(self, batch: list[Generation], batch_idx: int) -> Trajectory:
         """Sample a batch of generations with the baseline, without optimising."""
         self._begin(batch, self.baseline.selector)
-        start, count = self.latents.detach(), self.num_updates
         with self._memory():
+            self._prepare()
+            start, count = self.latents.detach(), self.num_updates
             for rendering in self.baseline(self.renderer, self.batch, start, count):
                 self.trajectory.record(self.events.filter(rendering))
         self.events.end(self.trajectory)

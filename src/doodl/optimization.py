@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from doodl.arguments import check_arguments
+from doodl.arguments import check_arguments, plain
 from doodl.callbacks import GenerationCallback, Progress
 from doodl.generation import Generation
 from doodl.guided_generation import GuidedGeneration
@@ -101,13 +101,13 @@ def optimize(
         pipe,
         guide if isinstance(guide, Guide) else Function(guide),
         optimizer=optimizer,
-        num_updates=num_updates,
-        **rendering,
+        num_updates=plain(num_updates),
+        **{name: plain(value) for name, value in rendering.items()},
     )
     data = PromptsAndSeeds(
         [prompts] if isinstance(prompts, str) else list(prompts),
-        seeds=[seeds] if isinstance(seeds, int) else list(seeds),
-        batch_size=batch_size,
+        seeds=plain(list(seeds) if isinstance(seeds, Sequence) else [seeds]),
+        batch_size=plain(batch_size),
         negative_prompt=negative_prompt,
     )
     kept = _Kept()

@@ -127,3 +127,8 @@ def test_a_second_run_replaces_the_first(log):
 def test_a_picture_every_0_updates_is_refused():
     with pytest.raises(ValueError, match="every_n_updates of at least 1"):
         ImageLogger(every_n_updates=0)
+
+
+def test_home_is_expanded_as_for_the_results(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert ImageLogger("~/mine").folder == tmp_path / "mine" / "tensorboard"

@@ -200,6 +200,9 @@ VALUES = [
     ("--trainer.limit_train_batches 0.5", "no trainer.limit_train_batches"),
     ("--trainer.limit_predict_batches 0", "no trainer.limit_predict_batches"),
     ("--trainer.overfit_batches 1", "no trainer.overfit_batches"),
+    (f"--config {'x' * 300}", "names of at most 255 bytes in the path of a config"),
+    ("--config ~nouser/c.yaml", "Could not find a config at '~nouser/c.yaml'"),
+    ("--model.pretrained ~nouser/m", "Could not find a model at '~nouser/m'"),
     ("--trainer.fast_dev_run true", "no trainer.fast_dev_run"),
     ("--trainer.max_time 00:00:00:00", "max_time above zero"),
     ("--trainer.gradient_clip_val 1", "no trainer.gradient_clip_val"),
@@ -224,7 +227,7 @@ WHOLE = [
     (["fit", EVIL], r"received '\\x1b\[2Jring\\u202egnir'"),
     (["fit", "--data.prompts", ""], "list of prompts or a file of them, received ''"),
     (["fit", "--data.seeds", ""], "list or a range"),
-    (["fit", "--config", ""], "Expected a config, received ''"),
+    (["fit", "--config", ""], "Expected the path of a config, received an empty text"),
     (["fit", "--data.prompts", "[red ring"], "."),
     (["fit", "--model.guide", "{class_path: "], "."),
 ]

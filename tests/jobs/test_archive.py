@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Timer
 from doodl.callbacks import EarlyStopping, Multicrop, Results
 from doodl.generation import Generation
 from doodl.jobs.archive import Archive, differences
+from doodl.rendering import Renderer
 from doodl.rules import (
     Average,
     Descend,
@@ -291,6 +292,37 @@ def test_memory_that_runs_out_in_backward_fails_the_batch_alone(run, monkeypatch
     folder = run()
     rows = [json.loads(p.read_text()) for p in folder.glob("*/summary.json")]
     assert sorted(row["status"] for row in rows) == ["failed"] * 2 + ["finished"] * 2
+
+
+@pytest.mark.parametrize("stage", ["fit", "predict"])
+def test_memory_that_runs_out_at_the_start_fails_the_batch_alone(
+    stage, run, monkeypatch
+):
+    prepare, calls = Renderer.prepare, []
+
+    def once(self, generations):
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return prepare(self, generations)
+
+    monkeypatch.setattr(Renderer, "prepare", once)
+    folder = run(stage=stage)
+    rows = [json.loads(p.read_text()) for p in folder.glob("*/summary.json")]
+    made = "finished" if stage == "fit" else "sampled"
+    assert sorted(row["status"] for row in rows) == ["failed"] * 2 + [made] * 2
+
+
+def test_a_state_of_another_batch_size_goes_once_the_job_is_finished(run):
+    interrupted(run, Stop(0, 1))
+    folder = run(batch_size=1)
+    assert not list(folder.glob(".state/*.pt"))
+    interrupted(run, Stop(0, 1), seeds=(7, 8))
+    (state,) = folder.glob(".state/*.pt")
+    run(batch_size=1)
+    assert state.is_file(), "it is another job's"
+    run(seeds=(7, 8))
+    assert not list(folder.glob(".state/*.pt"))
 
 
 def test_another_error_is_not_taken_for_a_lack_of_memory(run, monkeypatch):

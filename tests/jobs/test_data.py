@@ -23,7 +23,7 @@ def test_the_seeds_of_a_prompt_stand_together():
 )
 def test_an_id_is_a_portable_file_name(prompt):
     name = Generation(prompt, 2**63 - 1).id
-    assert re.fullmatch(r"[a-z0-9][a-z0-9-]*-s\d+-[0-9a-f]{8}", name)
+    assert re.fullmatch(r"[a-z0-9][a-z0-9-]*-s\d+-[0-9a-f]{12}", name)
     assert len(name) < 100
 
 
@@ -34,7 +34,7 @@ def test_an_id_reads_like_the_prompt():
 
 
 def test_an_id_is_the_same_in_every_run():
-    assert Generation("a cat", 0).id == "a-cat-s0-e8f501f9"
+    assert Generation("a cat", 0).id == "a-cat-s0-1cffba1cf7a7"
 
 
 def test_an_id_differs_with_every_field():

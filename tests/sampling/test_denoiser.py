@@ -137,6 +137,12 @@ def test_outside_its_interval_only_the_conditional_call_is_made(
     assert torch.equal(guided, network(z, torch.full((3,), T), **named[0]))
 
 
+def test_an_interval_up_to_999_has_the_first_step_of_flow_models(network):
+    denoiser = GuidedDenoiser(network, 3.0, interval=(500, 999))
+    assert denoiser.guides(1000.0)
+    assert not GuidedDenoiser(network, 3.0, interval=(0, 998)).guides(1000.0)
+
+
 def test_an_interval_without_a_timestep_is_refused(network):
     with pytest.raises(ValueError, match="not above its last, received 600 and 200"):
         GuidedDenoiser(network, 3.0, interval=(600, 200))

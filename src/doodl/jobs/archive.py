@@ -46,7 +46,7 @@ class Archive:
         self._close: Callable[[], None] = lambda: None
         self.tables = Tables(self.folder)
         for path in (self.folder, *self.folder.parents):
-            if path.exists() and not path.is_dir():
+            if os.path.exists(path) and not os.path.isdir(path):  # or not permitted
                 raise ValueError(
                     f"The results folder '{folder}' cannot be made, since '{path}' "
                     "is a file; choose another with --results.folder."
@@ -149,14 +149,13 @@ class Archive:
         A batch that was begun stays whole, so that its images are bit-identical to
         those of an undisturbed run. A failed generation is tried again.
         """
-        if self._state(batch).is_file():
-            return list(batch)
-        rows = [self.row(generation) for generation in batch]
-        return [
-            generation
-            for generation, row in zip(batch, rows, strict=True)
-            if row is None or row["status"] == "failed" or self._lacks(row)
-        ]
+        left = [g for g in batch if not self._has(g.id)]
+        return list(batch) if left and self._state(batch).is_file() else left
+
+    def _has(self, name: str) -> bool:
+        """Return whether a generation is finished, and its files are whole."""
+        row = self.tables.row(name)
+        return row is not None and row["status"] != "failed" and not self._lacks(row)
 
     def _lacks(self, row: Mapping[str, Any]) -> bool:
         """Return whether a file of a finished generation is missing or damaged."""
@@ -185,7 +184,8 @@ class Archive:
     def save_state(self, batch: Sequence[Generation], state: Mapping[str, Any]) -> None:
         """Write the state from which a batch can continue."""
         buffer = io.BytesIO()
-        torch.save(state, buffer)
+        names = [generation.id for generation in batch]
+        torch.save({**state, "generations": names}, buffer)
         path = self._state(batch)
         path.parent.mkdir(exist_ok=True)
         write(path, buffer.getvalue())
@@ -193,8 +193,9 @@ class Archive:
     def load_state(self, batch: Sequence[Generation]) -> dict[str, Any] | None:
         """Return the saved state of a batch, or None if there is none to read."""
         path = self._state(batch)
-        if not path.is_file():
-            return None
+        return self._read_state(path) if path.is_file() else None
+
+    def _read_state(self, path: Path) -> dict[str, Any] | None:
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except Exception:  # torch raises many kinds for a broken file
@@ -207,6 +208,13 @@ class Archive:
     def drop_state(self, batch: Sequence[Generation]) -> None:
         """Remove the state of a finished batch."""
         self._state(batch).unlink(missing_ok=True)
+
+    def drop_outdated_states(self) -> None:
+        """Remove the states of batches that were finished with another batch size."""
+        for path in self.folder.glob(".state/*.pt"):
+            names = (self._read_state(path) or {}).get("generations")
+            if names and all(map(self._has, names)):
+                path.unlink(missing_ok=True)
 
     def _state(self, batch: Sequence[Generation]) -> Path:
         names = "\n".join(generation.id for generation in batch).encode()

@@ -61,6 +61,11 @@ def check_prompts(prompts: Sequence[str]) -> None:
                 f"Expected prompts with at least one word, received {prompt!r} at "
                 f"position {i + 1}; remove it or fill it in."
             )
+        if any("\ud800" <= character <= "\udfff" for character in prompt):
+            raise ValueError(
+                f"Expected prompts of whole characters, received half of one in "
+                f"{prompt!r} at position {i + 1}; remove it."
+            )
         if prompt.strip() == "null":
             raise ValueError(
                 f"Expected prompts, received the text 'null' at position {i + 1}; "

@@ -52,7 +52,8 @@ def _name(pretrained: Any) -> str:
     """Return the name of a model, or of the checkpoint that a pipeline came from."""
     if isinstance(pretrained, str):
         return pretrained
-    return pretrained.config.get("_name_or_path") or type(pretrained).__name__
+    name = pretrained.config.get("_name_or_path")  # a path if it was loaded by one
+    return str(name) if name else type(pretrained).__name__
 
 
 def changes_images(callback: Any) -> bool:

@@ -21,8 +21,9 @@ else:
 def borrowed(pipeline: Any) -> Iterator[Any]:
     """Restore a pipeline at the end of the block, whatever the block does to it.
 
-    Restored are the training mode and `requires_grad` of every part, dtype and device
-    of the networks, the scheduler, and accelerate's offload hooks, which are removed
+    Restored are the training mode and `requires_grad` of every part, dtype, device and
+    memory format of the networks, whether they are compiled, the scheduler, and
+    accelerate's offload hooks, which are removed
     for the duration of the block: a hook that moves weights away after a call would
     break the gradient through that call.
 
@@ -48,8 +49,11 @@ def _remember(stack: ExitStack, part: Any, device: torch.device) -> None:
     stack.callback(_restore, part, dtype, None if hooked else home)
     for module in part.modules():
         stack.callback(setattr, module, "training", module.training)
+        compiled = module._compiled_call_impl  # noqa: SLF001 - set by nn.Module.compile
+        stack.callback(setattr, module, "_compiled_call_impl", compiled)
     for parameter in part.parameters():
         stack.callback(parameter.requires_grad_, parameter.requires_grad)
+        stack.callback(_restore_strides, parameter, parameter.stride())
     for module in hooked:
         _remove_hook(module)
     if hooked:
@@ -61,6 +65,17 @@ def _restore(part: Any, dtype: torch.dtype, device: torch.device | None) -> None
         part.to(dtype)
     if device is not None and part.device != device:
         part.to(device)
+
+
+def _restore_strides(parameter: nn.Parameter, strides: tuple[int, ...]) -> None:
+    if parameter.stride() != strides:
+        restored = torch.empty_strided(
+            parameter.shape,
+            strides,
+            dtype=parameter.dtype,
+            device=parameter.device,
+        )
+        parameter.data = restored.copy_(parameter.data)
 
 
 def _add_hook(module: nn.Module, hook: Any) -> None:

@@ -30,7 +30,10 @@ def locate(name: str, marker: str) -> str:
                 f"{', '.join(f'shapes/{n}' for n in known)}."
             )
         return str(folder)
-    path = Path(name).expanduser()
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError as error:  # `~` of a user who does not exist
+        raise ValueError(f"Could not find a model at '{name}': {error}") from error
     if marker == "model_index.json" and "/" not in name and not path.exists():
         close = difflib.get_close_matches(name, ["shapes"], 1, 0.5)
         hint = (

@@ -53,12 +53,17 @@ class BudgetAdjoint:
 
     def __call__(self, moves: Sequence[Move], predict: Predict, state: State) -> State:
         """Return the final state; backward repeats the calls without a graph."""
+        kept = self.measure(moves, predict, state)
+        return apply(self.function, moves, predict, state, kept)
+
+    def measure(self, moves: Sequence[Move], predict: Predict, state: State) -> int:
+        """Return how many graphs are kept, which takes one call for every shape."""
         latent = state[0]
         autocast = torch.is_autocast_enabled(latent.device.type)
         key = (*latent.shape, latent.dtype, latent.device, autocast)
         if requires_gradient(state) and key not in self.kept:
             self.kept[key] = self._measured(moves, predict, state)
-        return apply(self.function, moves, predict, state, self.kept.get(key, 0))
+        return self.kept.get(key, 0)
 
     def gradient_calls(
         self, moves: Sequence[Move], graph: int = 0, available: int = 0

@@ -106,9 +106,10 @@ class GuidedDenoiser:
         """Return whether the prediction at a timestep has guidance."""
         if self.guidance_scale == 1:
             return False
-        return self.interval is None or (
-            self.interval[0] <= timestep <= self.interval[1]
-        )
+        if self.interval is None:
+            return True
+        first, last = self.interval  # flow models begin at 1000
+        return first <= min(timestep, 999) <= last
 
     def __call__(
         self, z: Tensor, timestep: float, conditioning: Conditioning

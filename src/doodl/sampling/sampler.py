@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from doodl.sampling.adjoints import Adjoint, ReversibleAdjoint
+from doodl.sampling.adjoints import Adjoint, BudgetAdjoint, ReversibleAdjoint
 from doodl.sampling.chain import Method, Move, Predict, unrun
 from doodl.sampling.denoiser import Conditioning, GuidedDenoiser
 from doodl.sampling.edict import EDICT
@@ -68,9 +68,13 @@ class Sampler:
         Returns:
             (k, B, C, h, w).
         """
-        predict = self._predict(conditioning)
+        predict, state = self._predict(conditioning), tuple(latents.unbind())
         moves = self.moves(start)
-        return torch.stack(self.adjoint(moves, predict, tuple(latents.unbind())))
+        if isinstance(self.adjoint, BudgetAdjoint):  # its call is none of the chain's
+            counted = self.denoiser.calls
+            self.adjoint.measure(moves, predict, state)
+            self.denoiser.calls = counted
+        return torch.stack(self.adjoint(moves, predict, state))
 
     @torch.no_grad()
     def invert(

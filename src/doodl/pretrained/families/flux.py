@@ -33,9 +33,7 @@ class Flux(EvenFlow):
             hidden_states=packed,
             timestep=(timestep / 1000).to(z.dtype),
             txt_ids=torch.zeros(text.shape[1], 3, device=z.device, dtype=z.dtype),
-            img_ids=self.pipeline._prepare_latent_image_ids(
-                count, rows // 2, columns // 2, z.device, z.dtype
-            ),
+            img_ids=_positions(rows // 2, columns // 2, z),
             return_dict=False,
             **conditioning,
         )[0]
@@ -80,3 +78,12 @@ class Flux(EvenFlow):
     def token_limit(self, encoder: str, tokenizer: Any) -> int:
         limit = super().token_limit(encoder, tokenizer)
         return min(T5_TOKENS, limit) if encoder == "text_encoder_2" else limit
+
+
+def _positions(rows: int, columns: int, z: Tensor) -> Tensor:
+    """Return the positions (rows x columns, 3) of latents, on the device of z."""
+    row = torch.arange(rows, device=z.device, dtype=z.dtype)
+    column = torch.arange(columns, device=z.device, dtype=z.dtype)
+    return torch.cartesian_prod(
+        torch.zeros(1, device=z.device, dtype=z.dtype), row, column
+    )

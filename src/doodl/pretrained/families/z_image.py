@@ -48,7 +48,9 @@ class ZImage(EvenFlow):
             texts, _ = self.pipeline.encode_prompt(
                 prompts + negative_prompts, self.device, False
             )
-        joined, mask = pad(texts)
+        joined, _ = pad(texts)
+        # In main memory, so that no call waits for a device to learn the lengths.
+        _, mask = pad([torch.ones(len(text), 1) for text in texts])
         return halves({"texts": joined, "text_mask": mask})
 
     @override
