@@ -35,7 +35,7 @@ class GuidedGeneration(LightningModule):
     is denoised through the whole EDICT chain and decoded, and the guide scores both
     images. The loss is the guide's loss, averaged over a pair's two images and summed
     over the generations. The networks are frozen and are no submodules: the only
-    parameter is `latents`, (2, B, C, h, w).
+    parameter is `latents`, (k, B, C, h, w), with k = 2 for EDICT and 1 for DDIM.
 
     Args:
         pretrained: hub id, folder or `.safetensors` file of a diffusers model,

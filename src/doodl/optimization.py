@@ -80,9 +80,10 @@ def optimize(
             goes on with an interrupted job.
         progress: whether a progress bar is shown.
         **rendering: the other arguments of `doodl.RenderSettings` by name: `judge`,
-            `verdict`, `method`, `adjoint`, `edit`, `start`, `num_steps`,
-            `guidance_scale`, `guidance_interval`, `mixing`, `height`, `width`,
-            `latents_dtype`, `execution`.
+            `verdict`, `method`, `adjoint`, `start`, `num_steps`, `guidance_scale`,
+            `guidance_interval`, `mixing`, `height`, `width`, `latents_dtype`,
+            `execution`. Edits need `PromptsAndSeeds(images=...)` and a Trainer, as in
+            `examples/edit_picture.py`.
 
     Returns:
         a `Result` for each prompt and seed, the seeds of a prompt side by side. What a
