@@ -99,5 +99,7 @@ def animate(frames: list[Tensor], milliseconds: int) -> bytes:
         append_images=pictures[1:],
         duration=milliseconds,
         loop=0,
+        # Pillow would merge equal neighbours, and number the frames after them less.
+        blend=[number % 2 for number in range(len(pictures))],
     )
     return buffer.getvalue()

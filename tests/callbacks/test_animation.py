@@ -1,5 +1,6 @@
 """The animation shows every update that was looked at, also after an interruption."""
 
+import numpy as np
 import pytest
 import torch
 from lightning import Callback
@@ -50,15 +51,18 @@ def test_an_interrupted_one_is_that_of_an_undisturbed_run(run):
     assert [p.read_bytes() for p in paths] == [p.read_bytes() for p in whole]
 
 
-def test_frames_are_the_pictures_in_order(tmp_path):
-    frames = [torch.full((3, 2, 2), value, dtype=torch.uint8) for value in (0, 9, 200)]
+@pytest.mark.parametrize("values", [(0, 9, 200), (9, 9, 9, 0, 0, 200, 200), (5, 5)])
+def test_frames_are_the_pictures_in_order(tmp_path, values, generator):
+    noise = torch.randint(0, 9, (3, 4, 4), dtype=torch.uint8, generator=generator)
+    frames = [noise + value for value in values]
     (tmp_path / "a.png").write_bytes(animate(frames, 50))
     with Image.open(tmp_path / "a.png") as picture:
-        shown = []
-        for k in range(picture.n_frames):
+        assert picture.n_frames == len(frames)
+        for k, frame in enumerate(frames):
             picture.seek(k)
-            shown.append(picture.convert("RGB").getpixel((0, 0))[0])
-    assert shown == [0, 9, 200]
+            shown = torch.from_numpy(np.array(picture.convert("RGB")))
+            assert picture.info["duration"] == 50
+            assert torch.equal(shown.permute(2, 0, 1), frame)
 
 
 def test_bad_settings_are_refused():
