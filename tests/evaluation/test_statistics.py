@@ -1,6 +1,7 @@
 """Intervals and tests are those of scipy, and cover what they claim to cover."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -59,6 +60,17 @@ def test_clustered_intervals_cover_the_mean_and_unclustered_ones_do_not(monkeypa
             covered[name] += found.low <= 0 <= found.high
     assert 0.90 <= covered["clustered"] / 200 <= 0.98
     assert covered["not"] / 200 < 0.80
+
+
+def test_the_memory_of_an_interval_is_bounded_and_its_limits_stay(monkeypatch):
+    values = keyed(np.random.default_rng(7).normal(size=(2000, 1)))
+    tracemalloc.start()
+    found = clustered_mean(values)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200e6  # at once it would be 480 MB
+    monkeypatch.setattr("doodl.evaluation.statistics.MOST_DRAWN", 2**40)
+    assert clustered_mean(values) == found
 
 
 def test_one_prompt_has_a_mean_and_no_interval():

@@ -18,6 +18,8 @@ from scipy import stats
 
 RESAMPLES = 9999
 """Bootstrap samples of an interval."""
+MOST_DRAWN = 2**22
+"""Prompts that a bootstrap draws at a time, which bounds its memory."""
 LEVEL = 0.95
 """Confidence level of every interval."""
 Key = tuple[str, Hashable]
@@ -109,6 +111,7 @@ def _limits(sums: Any, counts: Any, mean: Any, seed: int) -> tuple[float, float]
         "paired": True,
         "vectorized": True,
         "n_resamples": RESAMPLES,
+        "batch": max(1, MOST_DRAWN // len(sums)),
         "confidence_level": LEVEL,
     }
     with warnings.catch_warnings():
