@@ -196,6 +196,12 @@ def test_flops_are_those_of_the_counted_calls(shapes, model):
     assert calls.flops(found) == expected > 5 * found.flops
 
 
+def test_flops_are_also_known_where_the_loading_has_a_list(shapes):
+    settings = {"pretrained": "shapes", "guidance_scale": 5.0}
+    found = call_cost({"model": settings | {"loading": {"lora": []}}})
+    assert found == call_cost({"model": settings}) is not None
+
+
 @pytest.mark.parametrize("name", ["shapes/none", "no/such-model", "a b", None])
 def test_flops_of_a_model_that_is_not_there_are_unknown(name):
     assert call_cost({"model": {"pretrained": name}}) is None

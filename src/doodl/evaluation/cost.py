@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def call_cost(settings: Mapping[str, Any]) -> CallCost | None:
     if folder is None:
         return None
     size = model.get("height"), model.get("width")
-    loading = tuple((model.get("loading") or {}).items())
+    loading = json.dumps(model.get("loading") or {})
     try:
         return _count(folder, loading, size, float(model.get("guidance_scale", 1.0)))
     except (ValueError, TypeError, OSError, RuntimeError, KeyError):
@@ -85,12 +86,15 @@ def call_cost(settings: Mapping[str, Any]) -> CallCost | None:
 @lru_cache(maxsize=8)  # methods that are compared usually have one model
 def _count(
     folder: str,
-    loading: tuple[tuple[str, Any], ...],
+    loading: str,
     size: tuple[int | None, int | None],
     scale: float,
 ) -> CallCost:
-    """Return the FLOPs of one guided call of the model in a folder."""
-    made = outline(folder, loading=CheckpointSource(**dict(loading)))
+    """Return the FLOPs of one guided call of the model in a folder.
+
+    How its weights are loaded comes as JSON, since a cache has no key for a list.
+    """
+    made = outline(folder, loading=CheckpointSource(**json.loads(loading)))
     shape = made.latent_shape(*size)
     conditioning = made.conditioning([""], [""], shape, scale)
     scale = 1.0 if made.embeds_guidance else scale
