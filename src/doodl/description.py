@@ -98,11 +98,11 @@ def _describe(value: Any, outer: tuple[int, ...]) -> Any:
         }
     if hasattr(value, "__qualname__"):  # a function, a method or a class
         return _name(value)
-    arguments = {name: _describe(a, outer) for name, a in _arguments(value).items()}
-    return {"class_path": _name(type(value)), "init_args": arguments}
+    found = {name: _describe(a, outer) for name, a in arguments(value).items()}
+    return {"class_path": _name(type(value)), "init_args": found}
 
 
-def _arguments(value: object) -> dict[str, Any]:
+def arguments(value: object) -> dict[str, Any]:
     """Return the constructor's arguments that are known, by name."""
     attributes = getattr(value, "__dict__", {})
     if ARGUMENTS in attributes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lightning import Trainer
 
 from doodl.description import describe
+from doodl.jobs.sources import sources
 from doodl.optimizer import check_optimizer
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ def identity(
     parts = ("guide", "judge", "verdict", "method", "adjoint", "edit", "start")
     values = ("num_steps", "guidance_scale", "guidance_interval", "height", "width")
     callbacks = [c for c in trainer.callbacks if changes_images(c)]  # type: ignore[attr-defined]
+    own = sources(
+        [*(getattr(settings, n) for n in parts), module.make_optimizer, module.baseline]
+        + callbacks
+    )
     return {
         "command": command,
         "model": {
@@ -45,6 +50,7 @@ def identity(
         },
         "precision": str(trainer.precision_plugin.precision),
         "callbacks": [describe(callback) for callback in callbacks],
+        **({"sources": own} if own else {}),
     }
 
 
