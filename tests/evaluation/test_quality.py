@@ -86,8 +86,8 @@ def test_the_calls_to_the_papers_score_are_counted_on_its_own_curve(made):
 
     quick = replace(made, first=2.0, kept=1.0)
     text = budgets.gains({budgets.PAPER: made, "quick": quick}, 100)
-    assert "| quick | 3 (4.2 × fewer) |" in text
-    assert f"| {budgets.PAPER} | 12 (1.0 × fewer) |" in text
+    assert "| quick, graphs kept | 3 (4.2 × fewer) |" in text
+    assert f"| {budgets.PAPER}, graphs kept | 12 (1.0 × fewer) |" in text
 
 
 def test_the_rarest_caption_comes_first(world, monkeypatch):

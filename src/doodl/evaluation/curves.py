@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
+import math
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -11,6 +11,8 @@ from statistics import fmean
 from typing import Any
 
 from doodl.evaluation.cost import calls_made
+from doodl.evaluation.layouts import number
+from doodl.evaluation.records import updates
 from doodl.evaluation.scores import Scored
 from doodl.evaluation.statistics import Interval, Key, clustered_mean
 from doodl.evaluation.summary import Evaluation
@@ -50,14 +52,14 @@ def points(method: Scored, part: str) -> list[Point]:
         value = clustered_mean(method.values(f"{part}_after"))
         calls = clustered_mean(method.values("equivalents"))
         return [(calls.mean, value)] if value.count and calls.count else []
-    updates = sorted({update for record in records.values() for update in record})
-    step = max(1, len(updates) // MOST_POINTS)
-    kept = updates[::step] + updates[-1:] * (len(updates) % step != 1 and step > 1)
+    known_at = sorted({update for record in records.values() for update in record})
+    step = max(1, len(known_at) // MOST_POINTS)
+    kept = known_at[::step] + known_at[-1:] * (len(known_at) % step != 1 and step > 1)
     scores: dict[int, dict[Key, float]] = defaultdict(dict)
     spent: dict[int, list[float]] = defaultdict(list)
     for key, record in records.items():
         known: tuple[float, float] | None = None
-        for update in updates:
+        for update in known_at:
             known = record.get(update, known)
             if known is not None:
                 made, scores[update][key] = known
@@ -68,10 +70,10 @@ def points(method: Scored, part: str) -> list[Point]:
 def _record(path: Path, part: str) -> dict[int, tuple[float, float]]:
     """Return calls spent and score after each update, where both are known."""
     found = {}
-    for line in map(json.loads, filter(None, path.read_text().splitlines())):
-        calls = calls_made(line)
-        if calls is not None and line.get(part) is not None:
-            found[int(line["update"])] = calls.equivalents, float(line[part])
+    for line in updates(path):
+        calls, value = calls_made(line), number(line.get(part))
+        if calls is not None and not math.isnan(value):
+            found[line["update"]] = calls.equivalents, value
     return found
 
 

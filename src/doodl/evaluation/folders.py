@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from doodl.evaluation.layouts import Iterate, Result, bare, listed, own
+from doodl.evaluation.records import latents, opened, updates
 from doodl.evaluation.statistics import Key
 from doodl.jobs.tables import SUMMARY
 
@@ -26,6 +25,7 @@ class Method:
         results: by generation, so that methods can be paired.
         settings: what the images depend on; empty for pictures made elsewhere.
         notes: sentences on what is incomplete.
+        iterate: which picture of every generation was taken, as in `layouts.own`.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Method:
     results: dict[Key, Result]
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    iterate: Iterate | None = None
 
     @property
     def prompts(self) -> int:
@@ -95,7 +96,8 @@ def read_method(
     """Return the results of one folder.
 
     Raises:
-        ValueError: it is missing, has no results, or has pictures of two sizes.
+        ValueError: it is missing, has no results, has pictures of two sizes, or one of
+            its files is damaged.
     """
     if not folder.is_dir():
         raise ValueError(f"There is no results folder '{folder}'.")
@@ -127,9 +129,10 @@ def read_method(
         )
     if missing:
         notes.append(f"{name} lacks the pictures of {missing} of {len(found)} rows.")
+    _check_files(found)
     _check_sizes(folder, found)
     named = [_with_category(result, categories) for result in found]
-    return Method(name, folder, _keyed(named), settings, notes)
+    return Method(name, folder, _keyed(named), settings, notes, iterate)
 
 
 def _settings(folder: Path) -> dict[str, Any]:
@@ -170,14 +173,19 @@ def _unreadable(folder: Path, name: str, found: Sequence[Result]) -> list[str]:
     ]
 
 
+def _check_files(results: Sequence[Result]) -> None:
+    """Refuse damaged files before anything is scored."""
+    for result in results:
+        updates(result.metrics)
+        if result.latents is not None:
+            latents(result.latents, "")  # only what the file contains
+
+
 def _check_sizes(folder: Path, results: Sequence[Result]) -> None:
     sizes: dict[tuple[int, int], Path] = {}
     for path in (p for r in results for p in (r.before, r.after) if p):
-        try:
-            with Image.open(path) as file:
-                sizes.setdefault(file.size, path)
-        except OSError as error:
-            raise ValueError(f"Could not read the picture '{path}'.") from error
+        with opened(path) as file:
+            sizes.setdefault(file.size, path)
     if len(sizes) > 1:
         (one, first), (other, second) = list(sizes.items())[:2]
         raise ValueError(

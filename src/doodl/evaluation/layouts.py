@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from PIL import Image
-
+from doodl.evaluation.records import opened, updates
 from doodl.files import read_table
 from doodl.jobs.tables import SUMMARY, Tables
 from doodl.spreadsheets import original
@@ -39,6 +38,10 @@ class Result:
         metrics: file of the scores of every update, or None.
         category: of the prompt, or "".
         animation: file with the pictures of all updates, or None.
+        shot: which picture of its generation the result is: `best`, `final` (of the
+            last update) or `original`.
+        target: class that was asked for, or None.
+        image: path of the picture that was asked for or edited, or None.
     """
 
     prompt: str
@@ -51,6 +54,9 @@ class Result:
     metrics: Path | None = None
     category: str = ""
     animation: Path | None = None
+    shot: str = "best"
+    target: str | None = None
+    image: str | None = None
 
 
 def own(folder: Path, iterate: Iterate | None = None) -> Iterator[Result]:
@@ -66,48 +72,55 @@ def own(folder: Path, iterate: Iterate | None = None) -> Iterator[Result]:
     tables = Tables(folder)
     for summary in sorted(folder.glob(f"*/{SUMMARY}")):
         row, place = tables.row(summary.parent.name), summary.parent
-        if row is not None:
+        if row is not None and {"prompt", "seed"} <= row.keys():
             metrics = _file(place / "metrics.jsonl")
-            picture, changes = _iterate(row, metrics, iterate)
+            shot, changes = _iterate(row, metrics, iterate)
             yield Result(
                 prompt=str(row["prompt"]),
                 seed=int(row["seed"]),
                 name=place.name,
                 row=row | _seconds(place) | changes,
                 before=_file(place / "original.png"),
-                after=_file(place / picture),
+                after=_file(place / f"{shot}.png"),
                 latents=_file(place / "latents.safetensors"),
                 metrics=metrics,
                 category=str(row.get("category") or ""),
                 animation=_file(place / "trajectory.png"),
+                shot=shot,
+                **_asked(row),
             )
+
+
+def _asked(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the class and the picture that a row asks for, if there are any."""
+    return {name: str(row[name]) for name in ("target", "image") if row.get(name)}
 
 
 def _iterate(
     row: Mapping[str, Any], metrics: Path | None, iterate: Iterate | None
 ) -> tuple[str, dict[str, Any]]:
-    """Return the file of a generation's result, and what changes in its row."""
-    lines = [] if metrics is None else metrics.read_text().splitlines()
-    if iterate == "last" and lines:  # the last update of an optimisation
-        found = json.loads(lines[-1])
-        scores = {f"{name}_best": found.get(name) for name in ("guide", "judge")}
+    """Return which picture is a generation's result, and what changes in its row."""
+    lines = updates(metrics) if iterate == "last" else []
+    if lines:  # the last update of an optimisation
+        scores = {f"{name}_best": lines[-1].get(name) for name in ("guide", "judge")}
         # The judge has said nothing about this picture yet.
-        return "final.png", scores | {"verdict_best": None, "selector": "last"}
+        return "final", scores | {"verdict_best": None, "selector": "last"}
     if iterate == "best" and row.get("selector") == "last":
         names = ("guide", "judge", "verdict")
         changes: dict[str, Any] = {"selector": "guide"}
         if number(row.get("guide_first")) > number(row.get("guide_best")):
             changes |= {f"{name}_best": row.get(f"{name}_first") for name in names}
-            return "original.png", changes
-        return "best.png", changes
-    return "best.png", {}
+            return "original", changes
+        return "best", changes
+    return "best", {}
 
 
 def _seconds(place: Path) -> dict[str, Any]:
     try:
-        return json.loads((place / "timing.json").read_text())
+        content = json.loads((place / "timing.json").read_text())
     except (OSError, ValueError):
         return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _original(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,6 +156,7 @@ def listed(folder: Path) -> Iterator[Result]:
             before=before and _file(before),
             after=_file(after),
             category=row.get("category") or "",
+            **_asked({k: v for k, v in row.items() if k != pictures[0]}),
         )
 
 
@@ -182,7 +196,7 @@ def _carried(path: Path) -> tuple[str, str | None]:
     beside = path.with_suffix(".txt")
     if beside.is_file():
         return beside.read_text("utf-8-sig").strip(), None
-    with Image.open(path) as file:
+    with opened(path) as file:
         texts = dict(getattr(file, "text", {}))
     with contextlib.suppress(KeyError, TypeError, ValueError):
         ours = json.loads(texts["doodl"])

@@ -8,25 +8,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
-
-from safetensors.torch import load_file
 
 from doodl.evaluation.cost import call_cost, calls_made
 from doodl.evaluation.folders import Method
+from doodl.evaluation.judging import judge_pictures
 from doodl.evaluation.layouts import Result, number
 from doodl.evaluation.metrics import (
     ClipFeatures,
-    batches,
     clip_scores,
     lpips,
     movements,
 )
+from doodl.evaluation.records import latents
 from doodl.evaluation.statistics import Key
-from doodl.evaluation.verdicts import Describes, explain, make_judge
+from doodl.evaluation.verdicts import Describes
 from doodl.evaluation.whiteness import whiteness
-from doodl.generation import Generation
 from doodl.pretrained import Clip
 from doodl.spreadsheets import neutral
 
@@ -87,7 +84,7 @@ class Scorers:
     Args:
         clip: a CLIP for `clip_before`, `clip_after` and `moved`.
         judge: names attributes, for `right` and the reason of a wrong verdict. By
-            default the judge that results were made with.
+            default recorded verdicts, and the judge that results were made with.
         lpips: name of LPIPS' network.
     """
 
@@ -106,14 +103,13 @@ def score(method: Method, scorers: Scorers) -> Scored:
     keys = list(method.results)
     rows = {key: _recorded(method, method.results[key]) for key in keys}
     for key in keys:
-        path = method.results[key].latents
-        if path is not None:
-            found = load_file(path)
-            best = found.get("best", next(iter(found.values()), None))
-            rows[key] |= {} if best is None else whiteness(best)
+        result = method.results[key]
+        if result.latents is not None:
+            found = latents(result.latents, result.shot)
+            rows[key] |= {} if found is None else whiteness(found)
     scored = Scored(method, rows)
     _count_flops(scored)
-    _judge(scored, scorers.judge or _own_judge(method))
+    judge_pictures(method, rows, scorers.judge)
     if scorers.clip is not None:
         _score_texts(scored, scorers.clip)
     _measure_movement(scored, scorers)
@@ -126,13 +122,6 @@ def _count_flops(scored: Scored) -> None:
         calls = calls_made(result.row)
         if cost is not None and calls is not None:
             scored.rows[key]["flops"] = calls.flops(cost)
-
-
-def _own_judge(method: Method) -> Describes | None:
-    judge = make_judge(method.settings.get("model", {}).get("verdict"))
-    if judge is not None:
-        judge.load()
-    return judge
 
 
 def _recorded(method: Method, result: Result) -> Scores:
@@ -178,34 +167,6 @@ def _with(
     wanted = (*names, "prompt") if prompted else names
     keys = [k for k in scored.rows if all(getattr(results[k], n) for n in wanted)]
     return keys, [[getattr(results[k], name) for k in keys] for name in names]
-
-
-def _judge(scored: Scored, judge: Describes | None) -> None:
-    """Say of every picture whether it is right, and if not, why."""
-    if judge is None:
-        return
-    described: dict[str, dict[Key, dict[str, str]]] = {}
-    for place in ("before", "after"):
-        keys, (paths,) = _with(scored, place)
-        seen = [found for pixels in batches(paths) for found in judge.describe(pixels)]
-        described[place] = dict(zip(keys, seen, strict=True))
-        for key, found in described[place].items():
-            row, asked = scored.rows[key], scored.method.results[key]
-            verdict = explain(found, judge.wanted(Generation(asked.prompt, asked.seed)))
-            recorded = row[f"right_{place}"]
-            if recorded is None and verdict.right is not None:
-                row[f"right_{place}"] = float(verdict.right)
-            if place == "after" and not row["wrong"] and verdict.right is not None:
-                row["wrong"] = " ".join(verdict.kinds) or None
-                row["reason"] = verdict.reason or None
-                if recorded is not None and bool(recorded) != verdict.right:
-                    # The job asked for more than the prompt says: a class, a picture.
-                    row["wrong"] = None if recorded else "target"
-                    row["reason"] = None if recorded else "not the target asked for"
-
-    for key in described["before"].keys() & described["after"].keys():
-        old, new = described["before"][key], described["after"][key]
-        scored.rows[key]["kept"] = fmean(old[name] == new[name] for name in old)
 
 
 def _score_texts(scored: Scored, clip: Clip) -> None:

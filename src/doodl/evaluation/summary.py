@@ -131,7 +131,8 @@ def evaluate(methods: Sequence[Scored]) -> Evaluation:
         for result in m.method.results.values()
         if result.row.get("selector")
     }
-    if len(selectors) > 1:
+    taken = {m.method.iterate for m in methods}
+    if len(selectors) > 1 and (None in taken or len(taken) > 1):
         found.notes.append(
             "Some methods report the picture that the guide prefers, others the last; "
             "--iterate best and --iterate last treat all alike."

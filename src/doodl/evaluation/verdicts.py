@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -122,7 +123,7 @@ def make_judge(description: Any) -> Describes | None:
     """Return the judge that results were made with, if it names attributes.
 
     Only classes of this package are constructed, because a folder of results may come
-    from anywhere.
+    from anywhere. A class that the user gave may also be in the current folder.
 
     Args:
         description: `{"class_path": ..., "init_args": {...}}` of the settings, or a
@@ -131,6 +132,8 @@ def make_judge(description: Any) -> Describes | None:
     if isinstance(description, str):
         description = {"class_path": description}
         trusted = True
+        if "" not in sys.path:
+            sys.path.insert(0, "")
     else:
         trusted = False
     if not isinstance(description, Mapping):

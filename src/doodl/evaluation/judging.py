@@ -1,0 +1,111 @@
+"""Whether the pictures of a method are right, and if not, why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any
+
+from doodl.evaluation.folders import Method
+from doodl.evaluation.layouts import Result
+from doodl.evaluation.metrics import batches
+from doodl.evaluation.statistics import Key
+from doodl.evaluation.verdicts import (
+    Describes,
+    Reading,
+    Verdict,
+    explain,
+    make_judge,
+)
+from doodl.generation import Generation
+
+
+def judge_pictures(
+    method: Method, rows: Mapping[Key, dict[str, Any]], given: Describes | None
+) -> None:
+    """Fill in `right_before`, `right_after`, `wrong`, `reason` and `kept`.
+
+    Args:
+        method: its results.
+        rows: its scores by generation.
+        given: a judge whose verdicts replace the recorded ones; with None the judge
+            that the results were made with judges what has no verdict.
+    """
+    judge = given or _own_judge(method)
+    if judge is None:
+        return
+    if given is not None:
+        for row in rows.values():
+            row["right_before"] = row["right_after"] = None
+    described: dict[str, dict[Key, dict[str, str]]] = {}
+    for place in ("before", "after"):
+        keys = [key for key, r in method.results.items() if getattr(r, place)]
+        paths = [getattr(method.results[key], place) for key in keys]
+        seen = [found for pixels in batches(paths) for found in judge.describe(pixels)]
+        described[place] = dict(zip(keys, seen, strict=True))
+        for key, found in described[place].items():
+            _fill(rows[key], place, found, judge, method.results[key])
+
+    _note_unjudged(method, rows)
+    for key in described["before"].keys() & described["after"].keys():
+        old, new = described["before"][key], described["after"][key]
+        rows[key]["kept"] = fmean(old[name] == new[name] for name in old)
+
+
+def _note_unjudged(method: Method, rows: Mapping[Key, dict[str, Any]]) -> None:
+    """Say how many pictures lack a verdict though a picture was asked for."""
+    lost = [
+        result.image
+        for key, result in method.results.items()
+        if result.prompt
+        and result.image
+        and result.after
+        and rows[key]["right_after"] is None
+    ]
+    if lost:
+        method.notes.append(
+            f"{len(lost)} pictures of {method.name} have no verdict: their prompt, or "
+            f"the picture that they were asked for as '{lost[0]}', cannot be read."
+        )
+
+
+def _own_judge(method: Method) -> Describes | None:
+    judge = make_judge(method.settings.get("model", {}).get("verdict"))
+    if judge is not None:
+        judge.load()
+    return judge
+
+
+def _fill(
+    row: dict[str, Any],
+    place: str,
+    seen: Mapping[str, str],
+    judge: Describes,
+    result: Result,
+) -> None:
+    """Say of one picture whether it is right, and of a result why it is not."""
+    plain = Generation(result.prompt, result.seed)
+    asked = replace(plain, target=result.target, image=result.image)
+    whole = explain(seen, _wanted(judge, asked))
+    if row[f"right_{place}"] is None and whole.right is not None:
+        row[f"right_{place}"] = float(whole.right)
+    right = row[f"right_{place}"]
+    if place == "before" or row["wrong"] or right is None or right:
+        return
+    alone = explain(seen, judge.wanted(plain))
+    fault = whole if whole.right is False else alone
+    if alone.right:  # the class or the picture that was asked for is missing
+        fault = Verdict(False, ("target",), "not the target asked for")
+    row["wrong"] = " ".join(fault.kinds) or None
+    row["reason"] = fault.reason or None
+
+
+def _wanted(judge: Describes, asked: Generation) -> Sequence[Reading] | None:
+    """Return what is asked for; None also if its picture cannot be read."""
+    try:
+        return judge.wanted(asked)
+    except ValueError:
+        if asked.image is None:
+            raise
+        return None

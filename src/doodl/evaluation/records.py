@@ -1,0 +1,74 @@
+"""The files of one generation, any of which may be damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+REMEDY = "delete the folder of this generation and run the command that made it again"
+
+
+def updates(path: Path | None) -> list[dict[str, Any]]:
+    """Return the recorded scores, one dict an update; none without a file.
+
+    Args:
+        path: of `metrics.jsonl`, or None.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    if path is None:
+        return []
+    try:
+        lines = filter(None, path.read_text(encoding="utf-8").splitlines())
+        return [
+            line | {"update": int(line["update"])} for line in map(json.loads, lines)
+        ]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"Expected scores of updates in '{path}', found a damaged file; {REMEDY}."
+        ) from error
+
+
+def latents(path: Path, name: str) -> Tensor | None:
+    """Return the initial latents (k, C, h, w) of a picture, None without them.
+
+    Args:
+        path: of `latents.safetensors`.
+        name: of the picture, `best` or `final`.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            names = file.keys()  # it is no dict
+            return file.get_tensor(name) if name in names else None
+    except (OSError, SafetensorError) as error:
+        raise ValueError(
+            f"Expected latents in '{path}', found a damaged file; {REMEDY}."
+        ) from error
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """Open a picture, whose pixels are read only if the block asks for them.
+
+    Raises:
+        ValueError: the file is no picture, or damaged.
+    """
+    try:
+        with Image.open(path) as file:
+            yield file
+    except Exception as error:  # Pillow raises many kinds for broken files
+        raise ValueError(
+            f"Expected a picture in '{path}', found a damaged file; replace or delete "
+            "it."
+        ) from error
