@@ -3,12 +3,18 @@
 import csv
 import json
 import statistics
+import sys
+from collections import defaultdict
+from pathlib import Path
 
 import pytest
 import torch
 
 from doodl.evaluation.scores import COLUMNS
+from doodl.evaluation.statistics import clustered_mean, compare
 from doodl.images import save
+
+ROOT = Path(__file__).parents[2]
 
 
 def rows(folder):
@@ -102,13 +108,41 @@ def test_the_clip_and_the_judge_of_the_shapes_world(results, run, shapes, tmp_pa
         assert row["reason"]
 
 
-def test_edits_without_a_prompt_are_told_apart_by_their_pictures(
-    results, run, tmp_path
-):
+def edits(results, name, **options):
+    """A folder of edits without prompts, of three pictures with four seeds each."""
+    folder = results(name, [f"edit {i}" for i in range(3)], range(4), **options)
+    for path in folder.glob("*/summary.json"):
+        row = json.loads(path.read_text())
+        row |= {"image": f"picture{row['prompt'][-1]}.png", "prompt": ""}
+        path.write_text(json.dumps(row))
+    return folder
+
+
+def test_seeds_of_an_edited_picture_stay_together(results, run, tmp_path, monkeypatch):
+    gains = (0.1, 0.1, 0.1, 0.1, 0.3, 0.3, 0.3, 0.3, 0.2, 0.2, 0.2, 0.2)
+    ours = edits(results, "ours", gains=gains)
+    theirs = edits(results, "theirs", gains=(0.0,))
+    printed = run("test", "--results", ours, theirs, "--output", tmp_path / "out")
+    assert "3 prompts; generations: ours 12, theirs 12" in printed
+    assert "p = 0.25" in printed  # three pictures, each in favour of ours
+    monkeypatch.setattr(sys, "path", [str(ROOT / "benchmarks"), *sys.path])
+    from publish import read_column
+
+    found = read_column(tmp_path / "out" / "evaluation.csv", "judge_after")
+    means = [clustered_mean(found[name]) for name in ("ours", "theirs")]
+    assert [(mean.prompts, mean.count) for mean in means] == [(3, 12)] * 2
+    groups = defaultdict(set)
+    for (prompt, _), value in found["ours"].items():
+        groups[prompt].add(value)
+    assert sorted(map(len, groups.values())) == [1, 1, 1]
+    assert compare(found["ours"], found["theirs"]).difference.count == 12
+
+
+def test_edits_without_prompt_and_picture_are_told_apart_by_their_names(results, run):
     folder = results(prompts=("",), seeds=(0, 1, 2), gains=(0.1, 0.2, 0.3))
     for path in folder.glob("*/summary.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": 0}))
-    printed = run("test", "--results", folder, "--output", tmp_path / "out")
+    printed = run("test", "--results", folder)
     assert "3 prompts" in printed
     assert "one prompt" not in printed
 

@@ -203,9 +203,10 @@ def _with_category(result: Result, categories: Mapping[str, str]) -> Result:
 def _keyed(results: Sequence[Result]) -> dict[Key, Result]:
     """Key results by prompt and seed, and by name where that is not enough.
 
-    An edit without a prompt is known by its name: its picture takes the prompt's part.
+    Without a prompt the picture that is edited takes the prompt's part, so that its
+    seeds stay together; without both it is the name.
     """
-    keys = [(result.prompt or result.name, result.seed) for result in results]
+    keys = [(r.prompt or r.image or r.name, r.seed) for r in results]
     counts = Counter(keys)
     return {
         (prompt, seed if counts[prompt, seed] == 1 else f"{seed} {r.name}"): r

@@ -19,7 +19,7 @@ from doodl.evaluation.layouts import Result
 from doodl.evaluation.markdown import cell, findings
 from doodl.evaluation.pictures import copied, film
 from doodl.evaluation.ratings import KEY, Question, key_of, make_sheet, sheet_id
-from doodl.evaluation.scores import Scored, Scores
+from doodl.evaluation.scores import Scored, Scores, ordered
 from doodl.evaluation.statistics import Key, clustered_mean
 from doodl.evaluation.summary import MEANINGS, METRICS, Evaluation, gain
 from doodl.files import write
@@ -42,7 +42,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     entries = [
         _entry(evaluation, key, folder / "pictures")
-        for key in _keys(evaluation.methods)
+        for key in ordered({key for m in evaluation.methods for key in m.rows})
     ]
     data = {
         "headline": evaluation.headline.removesuffix("_after"),
@@ -88,10 +88,6 @@ def _headline(evaluation: Evaluation) -> tuple[str, str]:
         f"{method.name} {verb} {MEANINGS[column]}" if change.known else method.name,
         "",
     )
-
-
-def _keys(methods: Sequence[Scored]) -> list[Key]:
-    return sorted({k for m in methods for k in m.rows}, key=lambda k: (k[0], str(k[1])))
 
 
 def _summary(evaluation: Evaluation) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,13 +190,18 @@ def _measure_movement(scored: Scored, scorers: Scorers) -> None:
             scored.rows[key][name] = value
 
 
+def ordered(keys: Iterable[Key]) -> list[Key]:
+    """Return generations by prompt, and those of a prompt by seed."""
+    return sorted(keys, key=lambda key: (key[0], str(key[1])))
+
+
 def to_csv(scored: Sequence[Scored]) -> str:
-    """Return `evaluation.csv`: one row for each method and generation."""
+    """Return `evaluation.csv`: one row for each method and generation, by prompt."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     for method in scored:
-        writer.writerows(_plain(row) for row in method.rows.values())
+        writer.writerows(_plain(method.rows[key]) for key in ordered(method.rows))
     return text.getvalue()
 
 

@@ -23,7 +23,10 @@ MOST_DRAWN = 2**22
 LEVEL = 0.95
 """Confidence level of every interval."""
 Key = tuple[str, Hashable]
-"""A generation: its prompt, and what tells the prompt's generations apart."""
+"""A generation: its prompt, and what tells the prompt's generations apart.
+
+The picture that is edited takes the place of a prompt that is missing.
+"""
 
 
 @dataclass(frozen=True)
