@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Timer
 from doodl.callbacks import EarlyStopping, Multicrop, Results
 from doodl.generation import Generation
 from doodl.jobs.archive import Archive, differences
+from doodl.jobs.records import image_digest
 from doodl.rendering import Renderer
 from doodl.rules import (
     Average,
@@ -207,6 +208,19 @@ def test_broken_files_of_a_folder_are_named_or_made_again(tmp_path):
         ValueError, match=r"Could not read the settings.*settings\.json"
     ):
         archive.check({"height": 64})
+
+
+def test_a_picture_that_has_changed_is_made_from_anew(tmp_path):
+    picture = tmp_path / "mine.png"
+    picture.write_bytes(b"first")
+    generation = Generation("a", 0, image=str(picture))
+    archive = Archive(tmp_path / "results")
+    archive.open({})
+    row = {"id": generation.id, "status": "finished"}
+    archive.save(generation, {}, row | {"image_digest": image_digest(generation)})
+    assert archive.remaining([generation]) == []
+    picture.write_bytes(b"second")
+    assert archive.remaining([generation]) == [generation]
 
 
 def test_an_early_stop_counts_the_updates_before_the_interruption(run):

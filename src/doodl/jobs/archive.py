@@ -21,6 +21,7 @@ import torch
 
 from doodl.files import create, hold, named, write
 from doodl.generation import Generation
+from doodl.jobs.records import image_digest
 from doodl.jobs.tables import SUMMARY, Tables
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -147,15 +148,20 @@ class Archive:
         """Return the generations of a batch that still have to be made.
 
         A batch that was begun stays whole, so that its images are bit-identical to
-        those of an undisturbed run. A failed generation is tried again.
+        those of an undisturbed run. A failed generation is tried again, and so is one
+        whose reference picture has changed.
         """
-        left = [g for g in batch if not self._has(g.id)]
+        left = [g for g in batch if not self._has(g.id) or self._outdated(g)]
         return list(batch) if left and self._state(batch).is_file() else left
 
     def _has(self, name: str) -> bool:
         """Return whether a generation is finished, and its files are whole."""
         row = self.tables.row(name)
         return row is not None and row["status"] != "failed" and not self._lacks(row)
+
+    def _outdated(self, generation: Generation) -> bool:
+        known = (self.row(generation) or {}).get("image_digest")
+        return known not in (None, image_digest(generation))
 
     def _lacks(self, row: Mapping[str, Any]) -> bool:
         """Return whether a file of a finished generation is missing or damaged."""

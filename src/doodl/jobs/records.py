@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,7 +68,19 @@ def summary(trajectory: Trajectory, index: int, status: str) -> dict[str, Any]:
         "calls": last.calls[0] if last else 0,
         "gradient_calls": last.calls[1] if last else 0,
         **_asked(generation),
+        **({"image_digest": digest} if (digest := image_digest(generation)) else {}),
     }
+
+
+def image_digest(generation: Generation) -> str | None:
+    """Return a hash of the content of a generation's picture; None without one."""
+    if generation.image is None:
+        return None
+    try:
+        content = images.located(generation.image).read_bytes()
+    except OSError:  # removed since; a job that needs it refuses to start
+        return None
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def _asked(generation: Generation) -> dict[str, str]:
