@@ -11,7 +11,10 @@ from statistics import fmean
 from doodl.evaluation.markdown import cell, table
 from doodl.evaluation.statistics import Key, clustered_mean, compare
 
-COLUMNS = {"guide": 1, "judge": 1, "right": 100, "whiteness": 1, "moved": 1, "calls": 1}
+COLUMNS = {
+    **{"guide": 1, "judge": 1, "right": 100},
+    **{"whiteness": 1, "kurtosis": 1, "moved": 1, "calls": 1},
+}
 PAPER = "edict paper exact"
 GOALS = ("guide", "judge", "right")
 """Columns of which the paper's gain is looked for."""
@@ -80,10 +83,19 @@ def gains(runs: dict[str, Run], budget: int) -> str:
     rows = []
     for name, made in runs.items():
         found = {c: reached(made, made.kept, c, goals[c]) for c in GOALS}
-        rows.append([name, *(_times(found[c], costs[c]) for c in GOALS)])
-    header = ["", *(f"{name} {goals[name]:.3f}" for name in GOALS)]
+        rows.append(
+            [
+                f"{name}, graphs kept" if made.kept < made.each else name,
+                *(_times(found[c], costs[c]) for c in GOALS),
+            ]
+        )
+    header = ["", *(_goal(name, goals[name]) for name in GOALS)]
     title = f"Calls a picture to what the paper's rule reaches within {budget}:"
     return "\n".join([title, "", *table(header, rows)])
+
+
+def _goal(name: str, value: float) -> str:
+    return f"{name} {value:.1%}" if COLUMNS[name] == 100 else f"{name} {value:.3f}"
 
 
 def _times(calls: float | None, paper: float | None) -> str:
@@ -117,7 +129,7 @@ def report(runs: dict[str, Run], budgets: Sequence[int]) -> str:
             ]
             for name in order
         ]
-        header = ["", *COLUMNS, "right, less the paper's"]
+        header = ["", *COLUMNS, f"right, less {PAPER}"]
         lines += ["", f"### {budget} calls an image", "", *table(header, rows)]
     return "\n".join(lines)
 

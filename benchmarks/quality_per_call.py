@@ -165,6 +165,9 @@ def scores_of(rendering: Rendering, original: Tensor) -> list[Scores]:
         "whiteness": torch.full_like(rendering.guide, math.nan)
         if z is None
         else whiteness(z).mean(dim=0),
+        "kurtosis": torch.full_like(rendering.guide, math.nan)
+        if z is None
+        else pairs.properties(z)["kurtosis"],
         "moved": change.square().flatten(1).mean(dim=1).sqrt(),
     }
     values = zip(*(column.tolist() for column in columns.values()), strict=True)
