@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from doodl.evaluation.folders import read_method
 from doodl.evaluation.pictures import film
@@ -272,6 +273,45 @@ def test_a_film_is_a_sheet_of_its_frames(results, tmp_path):
         row, column = divmod(number, 3)
         cell = sheet[:, 6 * row : 6 * row + 6, 8 * column : 8 * column + 8]
         assert (cell * 255).round().unique().tolist() == [50 * number]
+
+
+def test_equal_pictures_of_updates_have_a_frame_each(results, tmp_path):
+    values = (0, 0, 90, 90, 90, 200)
+    frames = [torch.full((3, 6, 8), value, dtype=torch.uint8) for value in values]
+    folder = results(films=frames)
+    found = film(next(iter(read_method(folder, "m", {}).results.values())), tmp_path)
+    assert found["updates"] == [0, 1, 2, 3, 4, 5]
+    sheet = load(tmp_path / found["sheet"])
+    corners = (sheet[0, ::6, ::8] * 255).round().flatten().tolist()
+    assert tuple(corners) == values
+
+
+def test_a_damaged_film_is_left_out(results, run):
+    frames = [torch.randint(0, 255, (3, 8, 8), dtype=torch.uint8) for _ in range(3)]
+    folder = results(films=frames)
+    one, other, *_ = sorted(folder.glob("*/trajectory.png"))
+    one.write_bytes(b"no picture")
+    other.write_bytes(other.read_bytes()[:-150])
+    run("report", folder)
+    page = (folder / "report" / "index.html").read_text()
+    assert page.count("-u.webp") == 2
+
+
+def test_raters_are_not_told_the_methods_by_the_texts_of_pictures(
+    results, run, tmp_path
+):
+    folders = [results(name, seeds=(0,)) for name in ("doodl", "one_step")]
+    for folder in folders:
+        for path in folder.glob("*/best.png"):
+            save(load(path), path, {"Sampler": folder.name})
+    place = tmp_path / "report" / "sheet" / "pictures"
+    save(torch.rand(3, 8, 8), place / "0123456789abcdef.png", {"Sampler": "old"})
+    run("report", *folders, "--output", tmp_path / "report")
+    copies = list(place.iterdir())
+    assert len(copies) == 1  # both methods have the same pixels
+    with Image.open(copies[0]) as copy:
+        assert copy.text == {}
+    assert torch.equal(load(copies[0]), load(next(folders[0].glob("*/best.png"))))
 
 
 def test_large_pictures_have_thumbnails(results, run, tmp_path):

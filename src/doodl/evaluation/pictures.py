@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import Any
 from PIL import Image, ImageSequence
 
 from doodl.evaluation.layouts import Result
+from doodl.evaluation.records import opened, updates
 from doodl.files import write
+from doodl.images import encode, load, to_pil
 
 SMALL = 256
 """Pictures with longer sides have a thumbnail of this size."""
@@ -24,25 +25,30 @@ Film = Mapping[str, Any]
 def copied(path: Path | None, folder: Path) -> list[str] | None:
     """Copy a picture as thumbnail and for a closer look; return both names.
 
+    Copies have pixels only, and digests of these as names: neither tells a method.
+
     Args:
         path: of the picture; None returns None.
-        folder: of the copies. Names are digests, so that they do not tell a method.
+        folder: of the copies.
+
+    Raises:
+        ValueError: the picture is damaged.
     """
     if path is None:
         return None
-    content = path.read_bytes()
+    pixels = load(path)  # without the texts of the file
+    picture = to_pil(pixels)
+    content = repr(picture.size).encode() + picture.tobytes()
     name = hashlib.blake2b(content, digest_size=8).hexdigest()
-    with Image.open(path) as picture:
-        if max(picture.size) <= SMALL:
-            if not (folder / f"{name}.png").is_file():
-                write(folder / f"{name}.png", content)
-            return [f"{name}.png"] * 2
-        small, large = folder / f"{name}-s.webp", folder / f"{name}.webp"
-        if not large.is_file():
-            shown = picture.convert("RGB")
-            shown.save(large, quality=90)
-            shown.thumbnail((SMALL, SMALL))
-            shown.save(small, quality=80)
+    if max(picture.size) <= SMALL:
+        if not (folder / f"{name}.png").is_file():
+            write(folder / f"{name}.png", encode(pixels))
+        return [f"{name}.png"] * 2
+    small, large = folder / f"{name}-s.webp", folder / f"{name}.webp"
+    if not large.is_file():
+        picture.save(large, quality=90)
+        picture.thumbnail((SMALL, SMALL))
+        picture.save(small, quality=80)
     return [small.name, large.name]
 
 
@@ -50,7 +56,8 @@ def film(result: Result, folder: Path) -> Film | None:
     """Copy the pictures of all updates as one sheet; return what the page needs.
 
     Args:
-        result: with an animation of its updates; without one None is returned.
+        result: with an animation of its updates; without one, or with a damaged one,
+            None is returned.
         folder: of the sheet.
 
     Returns:
@@ -60,31 +67,41 @@ def film(result: Result, folder: Path) -> Film | None:
     """
     if result.animation is None:
         return None
-    with Image.open(result.animation) as animation:
-        count = getattr(animation, "n_frames", 1)
-        if count < 2:
-            return None
-        step = math.ceil(count / MOST_FRAMES)
-        # The last update is always shown.
-        kept = sorted({*range(0, count, step), count - 1})
-        columns = math.ceil(math.sqrt(len(kept)))
-        rows = math.ceil(len(kept) / columns)
-        name = hashlib.blake2b(result.animation.read_bytes(), digest_size=8)
-        path = folder / f"{name.hexdigest()}-u.webp"
-        if not path.is_file():
-            _write_sheet(animation, kept, (columns, rows), path)
-    lines = _scores(result)
+    try:
+        with opened(result.animation) as animation:
+            drawn = _sheet(animation, result.animation, folder)
+    except ValueError:
+        return None
+    lines = {line["update"]: line for line in updates(result.metrics)}
+    scores = {
+        name: [lines.get(update, {}).get(name) for update in drawn["updates"]]
+        for name in ("guide", "judge")
+    }
+    return {**drawn, **scores} if len(drawn["updates"]) > 1 else None
+
+
+def _sheet(animation: Image.Image, path: Path, folder: Path) -> Film:
+    """Write the sheet of an animation, and return what the page needs of it."""
+    count = getattr(animation, "n_frames", 1)
+    step = math.ceil(count / MOST_FRAMES)
+    # The last update is always shown.
+    kept = sorted({*range(0, count, step), count - 1})
+    columns = math.ceil(math.sqrt(len(kept)))
+    rows = math.ceil(len(kept) / columns)
+    name = hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+    sheet = folder / f"{name}-u.webp"
+    if count > 1 and not sheet.is_file():
+        _write_frames(animation, kept, (columns, rows), sheet)
     return {
-        "sheet": path.name,
+        "sheet": sheet.name,
         "columns": columns,
         "rows": rows,
         "aspect": animation.width / animation.height,
         "updates": kept,
-        **{k: [lines.get(u, {}).get(k) for u in kept] for k in ("guide", "judge")},
     }
 
 
-def _write_sheet(
+def _write_frames(
     animation: Image.Image, kept: list[int], size: tuple[int, int], path: Path
 ) -> None:
     """Write frames row by row, as thumbnails if they are large."""
@@ -101,11 +118,3 @@ def _write_sheet(
         sheet.paste(shown, (column * side[0], row * side[1]))
     if sheet is not None:
         sheet.save(path, lossless=max(side) <= 64, quality=85)
-
-
-def _scores(result: Result) -> dict[int, dict[str, float]]:
-    """Return the recorded scores of each update."""
-    if result.metrics is None:
-        return {}
-    lines = filter(None, result.metrics.read_text().splitlines())
-    return {int(line["update"]): line for line in map(json.loads, lines)}

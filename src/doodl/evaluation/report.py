@@ -226,6 +226,10 @@ def _write_sheet(
         ]
         pair = [name[1] for name in names if name]
         shown.append({"id": q.id, "prompt": q.prompt, "pictures": pair})
+    kept = {name for question in shown for name in question["pictures"]}
+    for copy in (folder / "pictures").glob("[0-9a-f]" * 16 + ".png"):
+        if copy.name not in kept:  # of an older sheet
+            copy.unlink()
     data = {"sheet": sheet_id(questions), "questions": shown}
     write(folder / "index.html", _render("sheet", data, title="Rating sheet").encode())
 
