@@ -2,92 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
-
-from typing_extensions import override
+from tempfile import NamedTemporaryFile
 
 from doodl.evaluation.folders import Method, read_methods
 from doodl.evaluation.layouts import SUFFIXES
-from doodl.evaluation.markdown import markdown, table
-from doodl.evaluation.metrics import ClipFeatures, distances
-from doodl.evaluation.ratings import KEY, preferences, read_answers
+from doodl.evaluation.markdown import markdown
+from doodl.evaluation.metrics import ClipFeatures, check_lpips, distances
+from doodl.evaluation.options import report_parser, test_parser
+from doodl.evaluation.ratings import KEY, rating_lines
 from doodl.evaluation.scores import Scorers, score, to_csv
 from doodl.evaluation.summary import Evaluation, evaluate
 from doodl.evaluation.verdicts import Describes, make_judge
 from doodl.files import folder_at, read_table, write
 from doodl.pretrained import Clip, load_clip
-
-
-class _Parser(argparse.ArgumentParser):
-    """Ends with one sentence instead of the usage."""
-
-    @override
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message}; see `{self.prog} --help`.")
-
-
-def test_parser() -> argparse.ArgumentParser:
-    """Return the options of `doodl test`."""
-    parser = _Parser("doodl test", description="Score and compare finished results.")
-    _add_shared(parser)
-    parser.add_argument(
-        "--results", nargs="+", default=[], metavar="FOLDER", help="one folder a method"
-    )
-    parser.add_argument(
-        "--output", metavar="FOLDER", help="of evaluation.csv and evaluation.md"
-    )
-    parser.add_argument(
-        "--references", metavar="FOLDER", help="real pictures, for FID and KID"
-    )
-    parser.add_argument(
-        "--features",
-        metavar="NAME",
-        help="of FID and KID: a CLIP, or 'inception' where its weights are there",
-    )
-    parser.add_argument(
-        "--against", metavar="NAME", help="compare the others with this method only"
-    )
-    parser.add_argument("--lpips", metavar="NETWORK", help="alex, vgg or squeeze")
-    parser.add_argument(
-        "--ratings", nargs="+", default=[], metavar="FILE", help="exported answers"
-    )
-    parser.add_argument("--sheet", metavar="FILE", help=f"the sheet's {KEY}")
-    return parser
-
-
-def report_parser() -> argparse.ArgumentParser:
-    """Return the options of `doodl report`."""
-    parser = _Parser("doodl report", description="Write a page to look at results.")
-    parser.add_argument("results", nargs="+", metavar="FOLDER", help="one a method")
-    _add_shared(parser)
-    parser.add_argument("--output", metavar="FOLDER", help="of the page")
-    return parser
-
-
-def _add_shared(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--clip",
-        metavar="NAME",
-        help="a CLIP that scores pictures and prompts, or 'none'; by default that of "
-        "the shapes world for its results, and none for others",
-    )
-    parser.add_argument(
-        "--verdict",
-        metavar="CLASS",
-        help="class path of a judge that names attributes; by default the results' own",
-    )
-    parser.add_argument(
-        "--iterate",
-        choices=("best", "last"),
-        help="which picture of every method is its result: that with the highest guide "
-        "score, or the last; by default the one that the method reports",
-    )
-    parser.add_argument(
-        "--categories", metavar="FILE", help="CSV with the columns prompt and category"
-    )
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -126,12 +55,16 @@ def test(options: Sequence[str]) -> None:
             f"Expected --against with one of {', '.join(names)}, received "
             f"'{known.against}'."
         )
-    output = folder_at(known.output or methods[0].folder, "the folder")
-    clip = find_clip(methods, known.clip)
-    evaluation = scored(methods, clip, known.verdict, known.lpips)
-    evaluation.ratings, evaluation.against = lines, known.against
+    output = output_folder(known.output or methods[0].folder)
+    if known.lpips:
+        check_lpips(known.lpips)
+    clip, judge = find_clip(methods, known.clip), find_judge(known.verdict)
+    far = {}
     if known.references:
-        add_distances(evaluation, Path(known.references), known.features, clip)
+        far = find_distances(methods, Path(known.references), known.features, clip)
+    evaluation = scored(methods, clip, judge, known.lpips)
+    evaluation.ratings, evaluation.against = lines, known.against
+    evaluation.distances = far
     print(save(evaluation, output))
     print(f"Written: {output / 'evaluation.csv'}, {output / 'evaluation.md'}")
 
@@ -144,9 +77,26 @@ def report(options: Sequence[str]) -> None:
     methods = read_methods(
         known.results, read_categories(known.categories), known.iterate
     )
-    output = folder_at(known.output or methods[0].folder / "report", "the folder")
-    evaluation = scored(methods, find_clip(methods, known.clip), known.verdict, None)
+    output = output_folder(known.output or methods[0].folder / "report")
+    evaluation = scored(methods, find_clip(methods, known.clip), known.verdict)
     print(f"Written: {write_report(evaluation, output)}")
+
+
+def output_folder(path: str | Path) -> Path:
+    """Return the folder of a command's files, which is made if it is missing.
+
+    Raises:
+        ValueError: it cannot be made, or no file can be written there.
+    """
+    folder = folder_at(path, "the folder")
+    try:
+        with NamedTemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise ValueError(
+            f"Could not write into the folder '{path}': {error.strerror}; choose "
+            "another with --output."
+        ) from error
 
 
 def save(evaluation: Evaluation, output: Path) -> str:
@@ -161,20 +111,38 @@ def save(evaluation: Evaluation, output: Path) -> str:
 def scored(
     methods: Sequence[Method],
     clip: Clip | None,
-    verdict: str | None = None,
+    judge: str | Describes | None = None,
     lpips: str | None = None,
 ) -> Evaluation:
-    """Return the evaluation of methods, scored by these networks."""
-    judge: Describes | None = make_judge(verdict) if verdict else None
-    if verdict and judge is None:
+    """Return the evaluation of methods, scored by these networks.
+
+    Args:
+        methods: their results.
+        clip: as in `Scorers`.
+        judge: as in `Scorers`, or its class path.
+        lpips: as in `Scorers`.
+    """
+    named = find_judge(judge) if isinstance(judge, str) else judge
+    scorers = Scorers(clip, named, lpips)
+    return evaluate([score(method, scorers) for method in methods])
+
+
+def find_judge(name: str | None) -> Describes | None:
+    """Return the judge that a user names, with its networks; None without a name.
+
+    Raises:
+        ValueError: there is none of that name, or it names no attributes.
+    """
+    if name is None:
+        return None
+    judge = make_judge(name)
+    if judge is None:
         raise ValueError(
-            f"Expected a judge with the methods describe and wanted, '{verdict}' lacks "
+            f"Expected a judge with the methods describe and wanted, '{name}' lacks "
             "them."
         )
-    if judge is not None:
-        judge.load()
-    scorers = Scorers(clip, judge, lpips)
-    return evaluate([score(method, scorers) for method in methods])
+    judge.load()
+    return judge
 
 
 def find_clip(methods: Sequence[Method], name: str | None) -> Clip | None:
@@ -185,10 +153,17 @@ def find_clip(methods: Sequence[Method], name: str | None) -> Clip | None:
     return None if name in (None, "none") else load_clip(str(name))
 
 
-def add_distances(
-    evaluation: Evaluation, references: Path, features: str | None, clip: Clip | None
-) -> None:
-    """Add FID and KID of every method's pictures to those of a folder."""
+def find_distances(
+    methods: Sequence[Method],
+    references: Path,
+    features: str | None,
+    clip: Clip | None,
+) -> dict[str, dict[str, float]]:
+    """Return FID and KID of every method's pictures to those of a folder.
+
+    Raises:
+        ValueError: the folder has no picture, or `metrics.distances` refuses.
+    """
     real = sorted(p for p in references.glob("*") if p.suffix.lower() in SUFFIXES)
     if not real:
         raise ValueError(f"There is no picture in the folder '{references}'.")
@@ -197,9 +172,8 @@ def add_distances(
     elif features is None and clip is None:
         features = "inception"
     network = None if features == "inception" or clip is None else ClipFeatures(clip)
-    for method in evaluation.methods:
-        made = [r.after for r in method.method.results.values() if r.after]
-        evaluation.distances[method.name] = distances(real, made, network)
+    made = {m.name: [r.after for r in m.results.values() if r.after] for m in methods}
+    return {name: distances(real, paths, network) for name, paths in made.items()}
 
 
 def read_categories(path: str | None) -> dict[str, str]:
@@ -210,21 +184,6 @@ def read_categories(path: str | None) -> dict[str, str]:
     if not rows or not {"prompt", "category"} <= rows[0].keys():
         raise ValueError(f"Expected the columns prompt and category in '{path}'.")
     return {row["prompt"]: row["category"] for row in rows if row["category"]}
-
-
-def rating_lines(files: Sequence[str], key: Path) -> list[str]:
-    """Return the table of what raters preferred."""
-    questions, answers = read_answers(files, key)
-    rows = [
-        [
-            f"{found.first} against {found.second}",
-            " / ".join(map(str, found.wins)),
-            " / ".join(map(str, found.majorities)),
-        ]
-        for found in preferences(questions, answers)
-    ]
-    header = ["", "win / draw / loss, answers", "by majority of raters"]
-    return table(header, rows) if rows else ["No question was answered."]
 
 
 def _sheet(ratings: Sequence[str], results: Sequence[str], given: str | None) -> Path:

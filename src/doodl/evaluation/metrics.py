@@ -17,7 +17,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from torchmetrics.multimodal import CLIPScore
 from typing_extensions import override
 
-from doodl.images import load
+from doodl.images import cover, load
 from doodl.pretrained import Clip
 
 BATCH = 64
@@ -107,10 +107,19 @@ def clip_scores(
     ]
 
 
-def batches(paths: Sequence[Path]) -> Iterator[Tensor]:
-    """Yield the pictures of files, `BATCH` at a time, (N, 3, H, W) in [0, 1]."""
+def batches(
+    paths: Sequence[Path], size: tuple[int, int] | None = None
+) -> Iterator[Tensor]:
+    """Yield the pictures of files, `BATCH` at a time, (N, 3, H, W) in [0, 1].
+
+    Args:
+        paths: of the files.
+        size: height and width that pictures are scaled and cropped to; None if all have
+            one size.
+    """
     for start in range(0, len(paths), BATCH):
-        yield torch.stack([load(path) for path in paths[start : start + BATCH]])
+        pictures = [load(path) for path in paths[start : start + BATCH]]
+        yield torch.stack([cover(p, *size) if size else p for p in pictures])
 
 
 def features(paths: Sequence[Path], network: Callable[[Tensor], Tensor]) -> Tensor:
@@ -149,7 +158,8 @@ def distances(
     """Return FID and KID of pictures to real ones.
 
     Args:
-        real: files of real pictures.
+        real: files of real pictures, which are scaled and cropped to the size of the
+            made ones.
         made: files of made pictures.
         network: makes features (N, `num_features`) of pixels in [0, 1]; None for
             torchmetrics' own Inception.
@@ -175,8 +185,9 @@ def distances(
         kid = KernelInceptionDistance(
             feature, subsets=50, subset_size=min(1000, least), normalize=True
         )
+    height, width = load(made[0]).shape[-2:]
     for paths, is_real in ((real, True), (made, False)):
-        for pixels in batches(paths):
+        for pixels in batches(paths, (height, width)):
             fid.update(pixels, real=is_real)
             kid.update(pixels, real=is_real)
     with torch.random.fork_rng(devices=[]):
@@ -185,8 +196,8 @@ def distances(
     return {"fid": float(fid.compute()), "kid": float(mean)}
 
 
-def lpips(before: Sequence[Path], after: Sequence[Path], network: str) -> list[float]:
-    """Return LPIPS of each result to its original; nothing is downloaded.
+def check_lpips(network: str) -> None:
+    """Refuse a network that LPIPS does not have, or that would be downloaded.
 
     Raises:
         ValueError: there is no such network, or its weights are not on this machine.
@@ -196,6 +207,15 @@ def lpips(before: Sequence[Path], after: Sequence[Path], network: str) -> list[f
             f"Expected LPIPS with {', '.join(LPIPS_WEIGHTS)}, received '{network}'."
         )
     require_weights(f"LPIPS with {network}", LPIPS_WEIGHTS[network])
+
+
+def lpips(before: Sequence[Path], after: Sequence[Path], network: str) -> list[float]:
+    """Return LPIPS of each result to its original; nothing is downloaded.
+
+    Raises:
+        ValueError: `check_lpips` refuses the network.
+    """
+    check_lpips(network)
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
     metric = LearnedPerceptualImagePatchSimilarity(network, normalize=True)  # type: ignore[arg-type]

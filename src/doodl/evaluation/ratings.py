@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from doodl.evaluation.folders import Method
+from doodl.evaluation.markdown import table
 from doodl.evaluation.statistics import majority
 
 CHOICES = ("left", "right", "same")
@@ -163,3 +164,18 @@ def preferences(
 
 def _counts(found: Counter[str], pair: tuple[str, str]) -> tuple[int, int, int]:
     return found[pair[0]], found["same"], found[pair[1]]
+
+
+def rating_lines(files: Sequence[str], key: str | Path) -> list[str]:
+    """Return the table of what raters preferred."""
+    questions, answers = read_answers(files, key)
+    rows = [
+        [
+            f"{found.first} against {found.second}",
+            " / ".join(map(str, found.wins)),
+            " / ".join(map(str, found.majorities)),
+        ]
+        for found in preferences(questions, answers)
+    ]
+    header = ["", "win / draw / loss, answers", "by majority of raters"]
+    return table(header, rows) if rows else ["No question was answered."]

@@ -1,0 +1,100 @@
+"""Damaged files and wrong arguments: one sentence each, before anything is scored."""
+
+import json
+
+import pytest
+import torch
+
+from doodl.evaluation.metrics import distances
+from doodl.images import save
+
+
+@pytest.fixture
+def unscored(monkeypatch):
+    """Nothing may be scored: a refusal has to come before."""
+    monkeypatch.setattr("doodl.evaluation.command.scored", None)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"{", b"[1]", b'{"guide": 1}'])
+def test_damaged_scores_of_updates_are_named(results, refused, unscored, content):
+    folder = results()
+    path = sorted(folder.glob("*/metrics.jsonl"))[1]
+    path.write_bytes(content)
+    for command in (["test", "--results"], ["report"]):
+        for more in ([], ["--iterate", "last"]):
+            message = refused(*command, folder, *more)
+            assert f"in '{path}', found a damaged file; delete" in message
+
+
+@pytest.mark.parametrize("content", [b"", b"x", None])
+def test_damaged_latents_are_named(results, refused, unscored, content):
+    folder = results()
+    path = sorted(folder.glob("*/latents.safetensors"))[1]
+    path.write_bytes(path.read_bytes()[:-9] if content is None else content)
+    message = refused("test", "--results", folder)
+    assert f"in '{path}', found a damaged file; delete" in message
+
+
+def test_what_cannot_be_used_is_missing(results, run):
+    folder = results()
+    first, second, *_ = sorted(folder.glob("*/summary.json"))
+    row = json.loads(first.read_text())
+    first.write_text(json.dumps({k: v for k, v in row.items() if k != "prompt"}))
+    second.with_name("timing.json").write_text("[1]")
+    printed = run("test", "--results", folder)
+    assert f"lacks 1 of 4 generations, whose summaries cannot be read: {row['id']}" in (
+        printed
+    )
+    lines = (folder / "evaluation.csv").read_text().splitlines()
+    column = lines[0].split(",").index("seconds")
+    assert sorted(line.split(",")[column] for line in lines[1:]) == ["", "2", "2"]
+
+
+@pytest.mark.parametrize("cut", [0, 30])
+def test_a_picture_that_is_none_is_named(refused, tmp_path, cut):
+    folder = tmp_path / "bare"
+    save(torch.rand(3, 8, 8), folder / "a.png")
+    (folder / "a.png").write_bytes((folder / "a.png").read_bytes()[:cut])
+    message = refused("test", "--results", folder)
+    assert f"Expected a picture in '{folder / 'a.png'}', found a damaged" in message
+
+
+def test_a_folder_that_cannot_be_written_is_refused(results, refused, unscored):
+    for command in (["test", "--results"], ["report"]):
+        message = refused(*command, results(command[0]), "--output", "/proc/self")
+        assert "Could not write into the folder '/proc/self'" in message
+        assert "choose another with --output" in message
+
+
+def test_arguments_are_refused_before_scoring(
+    results, refused, unscored, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    folder, none = results(), tmp_path / "none"
+    save(torch.rand(3, 8, 8), tmp_path / "real" / "one.png")
+    for options, part in (
+        (["--lpips", "resnet"], "alex, vgg, squeeze, received 'resnet'"),
+        (["--lpips", "alex"], "not there"),
+        (["--references", none], f"no picture in the folder '{none}'"),
+        (["--references", tmp_path / "real"], "not there"),
+    ):
+        assert part in refused("test", "--results", folder, *options)
+
+
+def test_real_pictures_may_have_any_size(tmp_path, generator):
+    class Means(torch.nn.Module):
+        num_features = 3
+
+        def forward(self, pixels):
+            assert pixels.shape[-2:] == (8, 6)
+            return pixels.mean(dim=(2, 3))
+
+    paths = {"made": [], "real": []}
+    for number in range(8):
+        colour = torch.rand(3, 1, 1, generator=generator)
+        sizes = {"made": (8, 6), "real": (8 + number, 20 - number)}
+        for name, size in sizes.items():
+            paths[name].append(tmp_path / name / f"{number}.png")
+            save(colour.expand(3, *size), paths[name][-1])
+    found = distances(paths["real"], paths["made"], Means())
+    assert found["fid"] == pytest.approx(0, abs=1e-4)
