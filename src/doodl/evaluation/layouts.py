@@ -91,7 +91,7 @@ def own(folder: Path, iterate: Iterate | None = None) -> Iterator[Result]:
             )
 
 
-def _asked(row: Mapping[str, Any]) -> dict[str, str]:
+def _asked(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the class and the picture that a row asks for, if there are any."""
     return {name: str(row[name]) for name in ("target", "image") if row.get(name)}
 
