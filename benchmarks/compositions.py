@@ -32,15 +32,14 @@ GRADIENTS: dict[str, Callable[[], Any]] = {
 NAMES = (
     "edict paper exact",
     "edict paper straight",
-    "edict white.1 straight",
+    "edict white.07 straight",
     "ddim paper straight",
     "ddim sphere.2 straight",
-    "ddim white.1 exact",
-    "ddim white.1 shortcut",
-    "ddim white.1 straight",
-    "ddim white.1 straight best8x10",
-    "ddim white.1 straight T10 crops4",
-    "ddim white.1 straight T10 crops4 best8x10",
+    "ddim white.07 exact",
+    "ddim white.07 shortcut",
+    "ddim white.07 straight",
+    "ddim white.07 straight best8x10",
+    "ddim white.07 straight T10 crops4",
 )
 """Compositions that are compared by default, besides the baselines."""
 
@@ -94,7 +93,7 @@ def _adjoint(name: str) -> Any:
 
 
 def _optimizer(name: str) -> Callable[[Iterable], Optimizer]:
-    """Return the optimiser of a rule such as `paper`, `sphere.2` or `white.1`."""
+    """Return the optimiser of a rule such as `paper`, `sphere.2` or `white.07`."""
     found = re.fullmatch(r"([a-z]+)(\.?[\d.]*)", name)
     kind, size = (found[1], float(found[2] or 0)) if found else (name, 0.0)
     if kind == "paper":
@@ -110,7 +109,9 @@ def _optimizer(name: str) -> Callable[[Iterable], Optimizer]:
     if kind == "whitesphere":
         rule = [*whiten, rules.Sphere(size), average]
         return partial(LatentOptimizer, rule=rule)
-    if kind == "white":
-        rule = [*whiten, rules.Momentum(0.5), rules.Scale(), rules.Descend(), average]
+    if kind in ("white", "unclipped"):
+        even = [rules.Clip(0.5), rules.Normalize()] if kind == "white" else []
+        move = [rules.Momentum(0.5), rules.Scale(), rules.Descend(), average]
+        rule = [*whiten, *even, *move]
         return partial(LatentOptimizer, rule=[*rule, rules.Renormalize()], lr=size)
     raise ValueError(f"Expected a rule such as paper, sphere.2, received '{name}'.")

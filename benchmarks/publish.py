@@ -47,7 +47,9 @@ ECONOMY = ("judge_after", "right_after", "near")
 """Scores on which `fast` is compared with DOODL."""
 CONDITIONS = """\
 All methods have the same prompts, seeds, guide and judge. Prompts and seeds were used
-for no setting; strengths of one-step guidance are the best of [a sweep](sweeps.md).
+for no setting. Strengths of one-step guidance come from [a sweep](sweeps.md); for
+aesthetics and editing one was chosen that keeps the picture's content, although larger
+ones reach higher ratings.
 Best of N draws as many samples as cost the same as the updates. Every method reports
 the picture with the highest guide score on the full frame, its original included.
 Baselines sample with DDIM and DOODL with EDICT; `original` and `original_EDICT` are

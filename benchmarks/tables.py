@@ -88,7 +88,6 @@ def load(name: str, updates: int | None = None, path: Path = FILE) -> Table:
     count = updates or planned
     values = {
         "updates": count,
-        "doubled": 2 * count,
         # An update moves two latents, and so does the result.
         "samples": round(GRADIENT_CALL * 2 * count) + 2,
         "strength": found.pop("strength"),
