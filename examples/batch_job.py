@@ -19,7 +19,7 @@ PROMPTS = ["a red circle", "a blue star left of a yellow cross", "a green heart"
 SETTINGS = {"num_steps": 20, "num_updates": 10, "guidance_scale": 5.0, "mixing": 0.75}
 
 
-def main(folder: str = "results/job_from_python", processes: int = 1, **settings: Any) -> None:
+def main(folder: str = "results/python", processes: int = 1, **settings: Any) -> None:
     """Make every prompt with four seeds; skip what the folder already has."""
     module = doodl.GuidedGeneration(
         "shapes",
