@@ -53,7 +53,7 @@ def test_a_picture_is_edited(example, tmp_path):
 
 def test_a_job_goes_on_where_it_stopped(example, tmp_path):
     example("batch_job")(**SHORT)
-    folder = tmp_path / "results" / "job"
+    folder = tmp_path / "results" / "python"
     rows = manifest(folder)
     assert len(rows) == 12
     (folder / rows[0]["folder"] / "summary.json").unlink()
