@@ -23,9 +23,8 @@ def borrowed(pipeline: Any) -> Iterator[Any]:
 
     Restored are the training mode and `requires_grad` of every part, dtype, device and
     memory format of the networks, whether they are compiled, the scheduler, and
-    accelerate's offload hooks, which are removed
-    for the duration of the block: a hook that moves weights away after a call would
-    break the gradient through that call.
+    accelerate's offload hooks, which are removed for the duration of the block: a hook
+    that moves weights away after a call would break the gradient through that call.
 
     Args:
         pipeline: a diffusers pipeline.
