@@ -197,3 +197,16 @@ def test_a_guidance_interval_keeps_the_direct_gradient(
         chain.denoiser.interval = (300, 700)
     found, expected = (gradient(chain, latents, conditioning) for chain in chains)
     assert torch.allclose(found, expected, rtol=1e-8, atol=1e-9)
+
+
+def test_what_an_adjoint_measures_is_no_call_of_the_chain(
+    network, latents, conditioning
+):
+    class Measuring(DirectAdjoint):
+        def prepare(self, moves, predict, state):
+            predict(state[0], moves[0].timestep or 0.0)
+
+    made = sampler(network, 10, adjoint=Measuring())
+    made.sample(latents, conditioning)
+    assert len(network.batches) == 21
+    assert made.denoiser.calls == (20, 0)

@@ -13,14 +13,16 @@ approximate.
 
 An adjoint may have two attributes: `reverses`, whether it reconstructs states with
 `Move.unstep` and so needs a reversible method, and `repeats`, whether backward runs
-network calls of forward again. `reverses()` and `repeats()` read them, and also answer
-for an adjoint that does not have them. The method `gradient_calls` says how many
-network calls a chain and its gradient take.
+network calls of forward again. It may have three methods: `gradient_calls` says how
+many network calls a chain and its gradient take, `prepare` measures before the first
+chain, and `at` is told the number of the update. The functions of these names, and
+`begin_update` for `at`, also answer for an adjoint that has none of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from doodl.sampling.backward import Checkpointed, Reversed, apply
 from doodl.sampling.budget import BudgetAdjoint, CheckpointBudgetAdjoint
@@ -49,6 +51,7 @@ __all__ = [
     "begin_update",
     "default_adjoint",
     "gradient_calls",
+    "prepare",
     "repeats",
     "reverses",
 ]
@@ -149,6 +152,15 @@ def reverses(adjoint: Adjoint | None) -> bool:
 def repeats(adjoint: Adjoint | None) -> bool:
     """Return whether backward repeats network calls; yes if it does not say."""
     return bool(getattr(adjoint, "repeats", True))
+
+
+def prepare(
+    adjoint: Any, moves: Sequence[Move], predict: Predict, state: State
+) -> None:
+    """Let an adjoint measure, with network calls that are none of the chain's."""
+    measure = getattr(adjoint, "prepare", None)
+    if measure is not None:
+        measure(moves, predict, state)
 
 
 def begin_update(adjoint: Adjoint | None, update: int) -> None:

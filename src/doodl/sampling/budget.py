@@ -53,10 +53,10 @@ class BudgetAdjoint:
 
     def __call__(self, moves: Sequence[Move], predict: Predict, state: State) -> State:
         """Return the final state; backward repeats the calls without a graph."""
-        kept = self.measure(moves, predict, state)
+        kept = self.prepare(moves, predict, state)
         return apply(self.function, moves, predict, state, kept)
 
-    def measure(self, moves: Sequence[Move], predict: Predict, state: State) -> int:
+    def prepare(self, moves: Sequence[Move], predict: Predict, state: State) -> int:
         """Return how many graphs are kept, which takes one call for every shape."""
         latent = state[0]
         autocast = torch.is_autocast_enabled(latent.device.type)

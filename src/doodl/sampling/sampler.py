@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from doodl.sampling.adjoints import Adjoint, BudgetAdjoint, ReversibleAdjoint
+from doodl.sampling.adjoints import Adjoint, ReversibleAdjoint, prepare
 from doodl.sampling.chain import Method, Move, Predict, unrun
 from doodl.sampling.denoiser import Conditioning, GuidedDenoiser
 from doodl.sampling.edict import EDICT
@@ -70,10 +70,9 @@ class Sampler:
         """
         predict, state = self._predict(conditioning), tuple(latents.unbind())
         moves = self.moves(start)
-        if isinstance(self.adjoint, BudgetAdjoint):  # its call is none of the chain's
-            counted = self.denoiser.calls
-            self.adjoint.measure(moves, predict, state)
-            self.denoiser.calls = counted
+        counted = self.denoiser.calls
+        prepare(self.adjoint, moves, predict, state)
+        self.denoiser.calls = counted  # what it measures is no call of the chain
         return torch.stack(self.adjoint(moves, predict, state))
 
     @torch.no_grad()
