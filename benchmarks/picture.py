@@ -42,6 +42,9 @@ def main(
         labels.insert(0, "asked for")
     shared = set.intersection(*map(set, lines))
     rows = [row for row in _rows(results) if row["id"] in shared][:limit]
+    if not rows:
+        given = ", ".join(str(name) for name in (*folders[1:], prompts) if name)
+        raise SystemExit(f"Expected generations in common, found none in {given}.")
     # Alone at three times the size of the shapes world's pictures, else at twice.
     margin, side, text = (110, 128, 96) if beside else (0, 192, 80)
     letters, size = (18, 13) if beside else (26, 15)
