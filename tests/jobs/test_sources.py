@@ -60,6 +60,43 @@ def test_what_is_inside_of_other_objects_counts(load):
     assert len(sources([lambda pixels: pixels])) == 1
 
 
+HELPED = """
+import colours
+from doodl.guides import Guide
+
+WEIGHT, WEIGHTS, HERE = 2.0, (1, 2), __file__
+
+def shared(pixels):
+    return WEIGHT * pixels.mean(dim=(1, 2, 3))
+
+def unused(pixels):
+    return pixels
+
+class Dark(Guide):
+    def forward(self, pixels, targets):
+        return colours.even(shared(pixels)) * WEIGHTS[0]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ("2.0, (1", "3.0, (1", True),
+        ("(1, 2), _", "(5, 2), _", True),
+        ("WEIGHT * p", "-WEIGHT * p", True),
+        ("return pixels", "return -pixels", False),
+    ],
+)
+def test_what_the_code_names_counts(load, monkeypatch, tmp_path, old, new, counts):
+    (tmp_path / "colours.py").write_text("def even(x):\n    return x\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    first, second = (
+        sources([load(code).Dark()]) for code in (HELPED, HELPED.replace(old, new, 1))
+    )
+    assert set(first) == {"colours", "colours.even", "mine.Dark", "mine.shared"}
+    assert (first != second) == counts
+
+
 def test_the_packages_own_code_and_plain_values_have_none():
     assert sources([Symmetry(), LatentSGD, None, 3, "a", len, {}.get]) == {}
 

@@ -7,6 +7,8 @@ import contextlib
 import functools
 import hashlib
 import inspect
+import re
+import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,8 +20,8 @@ from doodl.tracebacks import is_users
 def sources(values: Iterable[Any]) -> dict[str, str]:
     """Return a digest of the source of every user's class and function, by name.
 
-    It changes with the code, not with comments or the layout of lines. Only the class
-    or function itself is read, not what it calls.
+    It changes with the code, not with comments or the layout of lines. What the code
+    names is read as well: classes, functions, modules and constants of the user.
 
     Args:
         values: objects, classes and functions; the arguments of their constructors are
@@ -40,15 +42,34 @@ def sources(values: Iterable[Any]) -> dict[str, str]:
         elif isinstance(value, functools.partial):
             waiting += [value.func, *value.args, *value.keywords.values()]
         else:
-            code = value if hasattr(value, "__qualname__") else type(value)
-            if digest := _digest(code):
-                found[f"{code.__module__}.{code.__qualname__}"] = digest
+            code = value if _is_code(value) else type(value)
+            if text := _text(code):
+                name = _name(code)
+                named = _named(code, text)
+                waiting += filter(_is_code, named.values())
+                constants = {k: v for k, v in named.items() if _is_constant(v)}
+                found[name] = _digest(text + repr(constants))
             waiting += arguments(value).values()
     return dict(sorted(found.items()))
 
 
-def _digest(code: Any) -> str | None:
-    """Return a digest of a user's class or function; None if it is none."""
+def _is_code(value: Any) -> bool:
+    return inspect.ismodule(value) or hasattr(value, "__qualname__")
+
+
+def _is_constant(value: Any) -> bool:
+    values = value if isinstance(value, tuple) else (value,)
+    return all(isinstance(each, str | int | float) for each in values)
+
+
+def _name(code: Any) -> str:
+    """Return the full name of a module, class or function."""
+    within = getattr(code, "__module__", None)
+    return f"{within}.{code.__qualname__}" if within else code.__name__
+
+
+def _text(code: Any) -> str | None:
+    """Return a user's module, class or function as its syntax; None if it is none."""
     try:
         if not is_users(inspect.getsourcefile(code) or "<"):
             return None
@@ -57,4 +78,16 @@ def _digest(code: Any) -> str | None:
         return None
     with contextlib.suppress(SyntaxError):  # of a lambda within a call
         text = ast.dump(ast.parse(text))
+    return text
+
+
+def _named(code: Any, text: str) -> dict[str, Any]:
+    """Return those of its module's variables that a text names, by name."""
+    module = sys.modules.get(getattr(code, "__module__", None) or code.__name__)
+    variables = getattr(code, "__globals__", getattr(module, "__dict__", {}))
+    names = set(re.findall(r"[^\W\d]\w*", text)) & set(variables)
+    return {n: variables[n] for n in sorted(names) if not n.startswith("__")}
+
+
+def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
