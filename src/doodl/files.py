@@ -96,20 +96,30 @@ def read(path: str | os.PathLike[str], what: str, most: int = MOST_BYTES) -> byt
         raise ValueError(f"Could not read '{path}': {error.strerror}.") from error
 
 
+def read_text(path: str | os.PathLike[str], what: str) -> str:
+    """Return the content of a text file in UTF-8.
+
+    Raises:
+        ValueError: the file cannot be read; the message gives the reason.
+    """
+    try:
+        return read(path, what).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"Expected text in UTF-8 in '{path}', received another encoding; save it "
+            "as UTF-8."
+        ) from error
+
+
 def read_table(path: str | os.PathLike[str], what: str) -> list[dict[str, str]]:
     """Return the rows of a CSV file in UTF-8.
 
     Raises:
         ValueError: the file cannot be read; the message gives the reason.
     """
+    text = read_text(path, what)
     try:
-        text = read(path, what).decode("utf-8-sig")
         return list(csv.DictReader(io.StringIO(text, newline="")))
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"Expected text in UTF-8 in '{path}', received another encoding; save it "
-            "as UTF-8."
-        ) from error
     except csv.Error as error:
         raise ValueError(f"Could not read '{path}' as CSV: {error}.") from error
 

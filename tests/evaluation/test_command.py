@@ -285,6 +285,10 @@ def test_a_picture_without_a_prompt_is_refused(refused, tmp_path):
     assert "No prompt is known" in refused("test", "--results", tmp_path)
     (tmp_path / "prompts.txt").write_text("a\nb\n")
     assert "2 lines and 1 pictures" in refused("test", "--results", tmp_path)
+    for name in ("prompts.txt", "one.txt"):
+        (tmp_path / name).write_text("ein grüner Ring", "latin-1")
+        assert f"UTF-8 in '{tmp_path / name}'" in refused("test", "--results", tmp_path)
+        (tmp_path / name).unlink()
 
 
 def test_pictures_of_ours_carry_their_prompts_and_seeds(run, refused, tmp_path):

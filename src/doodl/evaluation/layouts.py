@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from doodl.evaluation.records import opened, updates
-from doodl.files import read_table
+from doodl.files import read_table, read_text
 from doodl.jobs.tables import SUMMARY, Tables
 from doodl.spreadsheets import original
 
@@ -173,7 +173,9 @@ def bare(folder: Path) -> Iterator[Result]:
     lines = folder / "prompts.txt"
     prompts: list[str | None]
     if lines.is_file():
-        prompts = [t.strip() for t in lines.read_text("utf-8-sig").splitlines()]
+        prompts = [
+            t.strip() for t in read_text(lines, "a file of prompts").splitlines()
+        ]
         prompts = [text for text in prompts if text]
         if len(prompts) != len(pictures):
             raise ValueError(
@@ -195,7 +197,7 @@ def _carried(path: Path) -> tuple[str, str | None]:
     """Return the prompt and seed that a picture, or a text beside it, states."""
     beside = path.with_suffix(".txt")
     if beside.is_file():
-        return beside.read_text("utf-8-sig").strip(), None
+        return read_text(beside, "a prompt").strip(), None
     with opened(path) as file:
         texts = dict(getattr(file, "text", {}))
     with contextlib.suppress(KeyError, TypeError, ValueError):
