@@ -2,13 +2,14 @@
 
 A digest of a row decides which part it belongs to, so that no row is in both whatever
 is drawn; seeds of tuning begin at 1000. Rows that `sweep.py` draws and prompts that the
-packaged configurations show are in no table.
+packaged configurations or the tutorials show are in no table.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,7 @@ POOLS = {"tuning": 2007, "table": 7}
 """Seeds from which rows are drawn."""
 SWEEP = 1007
 """The seed from which `sweep.py` draws its rows."""
+TUTORIALS = Path(__file__).parents[1] / "docs" / "tutorials"
 
 
 def part_of(row: Row) -> Part:
@@ -100,8 +102,9 @@ def swept(application: str, count: int, folder: Path) -> list[Row]:
 
 
 def demonstrated() -> set[str]:
-    """Return the prompts of the packaged configurations."""
-    found: set[str] = set()
+    """Return the prompts of the packaged configurations and of the tutorials."""
+    pages = [path.read_text(encoding="utf-8") for path in TUTORIALS.glob("*.md")]
+    found = {text for page in pages for text in re.findall(r'"(an? [^"\n]+)"', page)}
     for path in CONFIGS.glob("*.yaml"):
         prompts = (yaml.safe_load(path.read_text()).get("data") or {}).get("prompts")
         found |= set(prompts if isinstance(prompts, list) else [])

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
+from doodl.configuration import CONFIGS
 from doodl.sampling.ddim import DDIM
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -108,6 +110,15 @@ def test_the_rarest_caption_comes_first(world, monkeypatch):
     monkeypatch.setattr(hardest, "STEPS", 2)
     found = hardest.rates(["often", "rare"], 2, world)
     assert list(found.items()) == [("rare", 0.0), ("often", 1.0)]
+
+
+def test_the_demonstration_has_prompts_of_no_table():
+    import hardest
+
+    shown = yaml.safe_load((CONFIGS / "shapes.yaml").read_text())["data"]
+    assert shown["seeds"] == [0, 1]
+    assert len(shown["prompts"]) == 3
+    assert set(shown["prompts"]) <= set(hardest.prompts())
 
 
 def test_best_of_n_has_the_samples_that_the_updates_pay_for():
