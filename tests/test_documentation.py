@@ -111,10 +111,10 @@ class Requests(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The site, built strictly: a warning is an error."""
+    """The site, built strictly: a warning is an error, unless `--quiet` hides it."""
     pytest.importorskip("material", reason="mkdocs-material is not installed")
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
     command += ["--site-dir", str(folder)]
     fast = {**os.environ, "EXECUTE_TUTORIALS": "false"}
     done = subprocess.run(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from lightning import Callback
 from PIL import Image
 from torch import nn
 
@@ -68,6 +69,48 @@ def test_it_is_what_the_module_and_a_trainer_make(pipe, fit):
     for mine, theirs in zip(results, trajectory.best, strict=True):
         assert torch.equal(mine.best.pixels, theirs.pixels)
         assert torch.equal(mine.best.latents, theirs.latents)
+
+
+def test_results_have_the_scores_of_every_update(pipe, tmp_path):
+    found = doodl.optimize(
+        pipe,
+        ["a red circle", "a blue star"],
+        uneven,
+        judge=Symmetry(),
+        callbacks=[Results(str(tmp_path))],
+        **SMALL,
+    )
+    for result in found:
+        assert [scores.update for scores in result.scores] == [0, 1, 2]
+        for shot in (result.first, result.best, result.last):
+            scores = result.scores[shot.update]
+            assert (scores.guide, scores.judge) == (shot.guide, shot.judge)
+
+
+def test_scores_of_an_interrupted_job_go_on(pipe, tmp_path):
+    armed = [True]
+
+    class Interrupt(Callback):
+        def on_train_batch_start(self, trainer, module, batch, index):
+            if index == 1 and armed:
+                armed.clear()
+                raise RuntimeError("interrupted")
+
+    def make():
+        callbacks = [Results(str(tmp_path)), Interrupt()]
+        args = pipe, "a red circle", Symmetry()
+        return doodl.optimize(*args, callbacks=callbacks, **SMALL)
+
+    with pytest.raises(RuntimeError, match="interrupted"):
+        make()
+    (found,) = make()
+    assert [scores.update for scores in found.scores] == [0, 1, 2]
+
+
+def test_without_progress_nothing_is_printed(pipe, capfd, caplog):
+    doodl.optimize(pipe, "a red circle", uneven, **SMALL)
+    assert capfd.readouterr() == ("", "")
+    assert not [record for record in caplog.records if "lightning" in record.name]
 
 
 def test_a_name_and_callbacks_work_too(world, tmp_path):
@@ -160,7 +203,7 @@ def test_a_function_that_is_no_loss_is_one_sentence(pipe, function, sentence):
 def test_what_is_no_guide_or_no_pipeline_is_refused_early():
     with pytest.raises(ValueError, match="Expected a guide, or a function"):
         doodl.optimize("shapes", "a ring", 3, **SMALL)
-    with pytest.raises(ValueError, match="received a Linear; load the model"):
+    with pytest.raises(ValueError, match="received a Linear; load a model"):
         doodl.optimize(nn.Linear(1, 1), "a ring", uneven, **SMALL)
 
 

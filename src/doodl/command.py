@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import warnings
@@ -25,6 +24,7 @@ from doodl.jobs.signals import requeue_as_stop
 from doodl.jobs.strategy import independent
 from doodl.parser_messages import sentence
 from doodl.precision import NetworkPrecision
+from doodl.terminal import quiet_lightning
 
 PREDICT = CONFIGS / "predict.yaml"
 
@@ -149,8 +149,6 @@ def run(arguments: Sequence[str]) -> None:
     """
     if "" not in sys.path:
         sys.path.insert(0, "")  # class paths may name files in the current folder
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     fast = bare(arguments)
     if fast:
         arguments = [*arguments[:1], "--config", "fast", *arguments[1:]]
@@ -160,8 +158,7 @@ def run(arguments: Sequence[str]) -> None:
         "fit": {"default_config_files": configs},
         "predict": {"default_config_files": [*configs, str(PREDICT)]},
     }
-    with warnings.catch_warnings(), requeue_as_stop():
-        warnings.filterwarnings("ignore", module="lightning")
+    with quiet_lightning(), requeue_as_stop():
         warnings.showwarning = _say
         command = DoodlCLI(
             GuidedGeneration,

@@ -7,6 +7,7 @@ import json
 import re
 import unicodedata
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Generation:
             text; None for the classifier's own `target`.
         image: path of the reference picture of an image guide (None for the guide's
             own), or of the picture that is edited.
-        name: the user's name of the generation; it replaces the prompt in `id`.
+        name: the user's name of the generation; it replaces the prompt in `id`. Without
+            both, `id` has the name of the picture.
     """
 
     prompt: str
@@ -44,7 +46,8 @@ class Generation:
         values = [getattr(self, field.name) for field in fields(self)]
         content = json.dumps(values).encode()
         digest = hashlib.blake2b(content, digest_size=6).hexdigest()
-        return f"{slug(self.name or self.prompt)}-s{self.seed}-{digest}"
+        name = self.name or self.prompt or Path(self.image or "").stem
+        return f"{slug(name)}-s{self.seed}-{digest}"
 
 
 def slug(text: str, length: int = 48) -> str:

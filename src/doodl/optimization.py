@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning import Callback, Trainer
@@ -20,7 +20,22 @@ from doodl.guided_generation import GuidedGeneration
 from doodl.guides import Function, Guide
 from doodl.jobs.data import PromptsAndSeeds
 from doodl.pretrained import Pipeline, borrowed
-from doodl.trajectory import Snapshot, Trajectory
+from doodl.terminal import quiet_lightning
+from doodl.trajectory import Rendering, Snapshot, Trajectory
+
+
+class Scores(NamedTuple):
+    """The scores of a picture on the full frame; higher is better.
+
+    Attributes:
+        update: number of updates that its latents have had.
+        guide: score by the guide.
+        judge: score by the judge; None without a judge.
+    """
+
+    update: int
+    guide: float
+    judge: float | None
 
 
 @dataclass(frozen=True)
@@ -29,6 +44,7 @@ class Result:
 
     Args:
         generation: the prompt, the seed and what belongs to them.
+        scores: of the picture before the first update and after every one.
         first: before the first update: `.image`, `.guide`, `.judge`, `.latents`.
         best: the picture that the guide scores highest on the full frame.
         last: the picture after the last update.
@@ -36,6 +52,7 @@ class Result:
     """
 
     generation: Generation
+    scores: list[Scores]
     first: Snapshot | None
     best: Snapshot | None
     last: Snapshot | None
@@ -112,16 +129,16 @@ def optimize(
         negative_prompt=negative_prompt,
     )
     kept = _Kept()
-    trainer = Trainer(
-        callbacks=[*callbacks, kept, *([Progress()] if progress else [])],
-        max_epochs=-1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=progress,
-        **_placement(pipe),
-    )
-    with nullcontext() if isinstance(pipe, str) else borrowed(pipe):
+    with quiet_lightning(), nullcontext() if isinstance(pipe, str) else borrowed(pipe):
+        trainer = Trainer(
+            callbacks=[*callbacks, kept, *([Progress()] if progress else [])],
+            max_epochs=-1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=progress,
+            **_placement(pipe),
+        )
         trainer.fit(module, datamodule=data)
     return [kept.results[g] for g in data.generations if g in kept.results]
 
@@ -133,12 +150,35 @@ class _Kept(GenerationCallback):
 
     def __init__(self) -> None:
         self.results: dict[Generation, Result] = {}
+        self.scores: list[list[tuple[int, float, float | None]]] = []
+
+    @override
+    def on_generations_start(self, batch: Sequence[Generation]) -> None:
+        self.scores = [[] for _ in batch]
+
+    @override
+    def on_rendered(
+        self, trajectory: Trajectory, rendering: Rendering, terms: Mapping[str, Tensor]
+    ) -> None:
+        for index, scores in enumerate(self.scores):
+            shot = trajectory.last[index]
+            if shot is not None and trajectory.seen(index, rendering):
+                scores.append((shot.update, shot.guide, shot.judge))
 
     @override
     def on_generations_end(self, trajectory: Trajectory) -> None:
-        columns = (trajectory.first, trajectory.best, trajectory.last)
-        rows = zip(trajectory.generations, *columns, trajectory.failures, strict=True)
-        self.results |= {row[0]: Result(*row) for row in rows}
+        scores = [[Scores(*row) for row in rows] for rows in self.scores]
+        shots = (trajectory.first, trajectory.best, trajectory.last)
+        columns = (trajectory.generations, scores, *shots, trajectory.failures)
+        self.results |= {row[0]: Result(*row) for row in zip(*columns, strict=True)}
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"scores": self.scores}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.scores = state_dict["scores"]
 
 
 def _placement(pipe: Pipeline | str) -> dict[str, Any]:

@@ -44,6 +44,12 @@ def test_a_metric_of_torchmetrics_is_a_loss_and_keeps_no_graph(pixels):
         assert metric.score_list == []
 
 
+def test_a_metric_squeezes_the_loss_of_one_picture(pixels):
+    guide = Function(TotalVariation(reduction="none"))
+    alone = [guide(pixels[i : i + 1], {}) for i in range(3)]
+    torch.testing.assert_close(torch.cat(alone), guide(pixels, {}))
+
+
 def test_one_loss_for_all_pictures_is_refused(pixels):
     with pytest.raises(
         ValueError, match=r"one loss a picture, \(3,\), from the function"

@@ -144,6 +144,8 @@ class Function(Guide):
         reset = getattr(self.function, "reset", None)
         if reset is not None and isinstance(self.function, nn.Module):
             reset()  # a metric would keep the graphs of all calls
+            if losses.shape == () and len(pixels) == 1:
+                losses = losses[None]  # a metric squeezes the loss of one picture
         check_shape(losses, len(pixels), name, "loss")
         if torch.is_grad_enabled() and pixels.requires_grad:
             check_differentiable(losses, name)

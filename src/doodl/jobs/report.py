@@ -35,7 +35,7 @@ def scores_table(rows: list[dict[str, Any]]) -> Table:
         table.add_column(name, footer=footers[name], justify=side)
     for row in rows[:MOST]:
         table.add_row(
-            escape(line(row["prompt"])),
+            escape(line(row["prompt"] or row["id"])),
             str(row["seed"]),
             _change(row["guide_first"], row["guide_best"]),
             _change(row["judge_first"], row["judge_best"]),

@@ -22,7 +22,7 @@ BACKWARD = 1.4
 class GradientCalls(NamedTuple):
     """Network calls of one chain and its gradient.
 
-    Args:
+    Attributes:
         forward: calls of the chain.
         repeated: how many of them backward runs again.
         differentiated: how many of them are differentiated.

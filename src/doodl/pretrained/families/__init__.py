@@ -3,6 +3,7 @@
 from typing import Any
 
 from packaging.version import Version
+from torch import nn
 
 from doodl.pretrained.families.flux import Flux
 from doodl.pretrained.families.flux_2 import Flux2
@@ -71,15 +72,26 @@ def family_of_object(pipeline: object) -> type[TextToImage]:
     """Return the family of a pipeline that is loaded already.
 
     Raises:
-        ValueError: it is no pipeline, or its family is not supported.
+        ValueError: it is no pipeline, its family is not supported, or a network's
+            weights are stored in 8 bits, through which no gradient goes.
     """
     kinds = [kind.__name__ for kind in type(pipeline).__mro__]
     known = next((kind for kind in kinds if kind in FAMILIES), None)
     if known is None:
+        reason = f", {UNSUPPORTED[kinds[0]]}" if kinds[0] in UNSUPPORTED else ""
         raise ValueError(
             f"Expected a model's name or a pipeline of {', '.join(FAMILIES)}, received "
-            f"a {kinds[0]}; load the model with one of these classes."
+            f"a {kinds[0]}{reason}; load a model with one of these classes."
         )
+    for name, part in getattr(pipeline, "components", {}).items():
+        weights = part.parameters() if isinstance(part, nn.Module) else ()
+        stored = {weight.dtype for weight in weights if weight.dtype.itemsize == 1}
+        if stored:
+            raise ValueError(
+                f"Expected weights in 16 or 32 bits, received {stored.pop()} in the "
+                f"pipeline's {name}; load it without enable_layerwise_casting and "
+                "without 8-bit quantisation."
+            )
     return FAMILIES[known]
 
 
