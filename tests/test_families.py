@@ -425,12 +425,13 @@ def test_the_spacing_of_timesteps_is_the_schedulers(name, spacing, loaded):
     close(drawn(model, LENGTHS, 3.0, 2), pipelined(model, LENGTHS, 3.0, 2))
 
 
-def test_linspace_timesteps_are_those_of_eulers_method(loaded):
+@pytest.mark.parametrize(("spacing", "steps"), [("linspace", 4), ("trailing", 7)])
+def test_uneven_timesteps_are_those_of_eulers_method(spacing, steps, loaded):
     # diffusers' DDIM steps back by 1000 // T from any of them, Euler to the next one.
-    scheduler = diffusers.EulerDiscreteScheduler(**BETAS, timestep_spacing="linspace")
+    scheduler = diffusers.EulerDiscreteScheduler(**BETAS, timestep_spacing=spacing)
     model = variant(loaded("sd1", torch.float32), scheduler=scheduler)
-    found = drawn(model, LENGTHS[:1], 3.0)
-    scheduler.set_timesteps(4)
+    found = drawn(model, LENGTHS[:1], 3.0, steps)
+    scheduler.set_timesteps(steps)
     variance = 1 + scheduler.sigmas[0] ** 2  # of its latents, z / alpha
     shape = (1, *model.latent_shape(**SIZE))
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
@@ -438,7 +439,7 @@ def test_linspace_timesteps_are_those_of_eulers_method(loaded):
     expected = model.pipeline(
         LENGTHS[:1],
         latents=noise * variance.sqrt() / scheduler.init_noise_sigma,
-        num_inference_steps=4,
+        num_inference_steps=steps,
         guidance_scale=3.0,
         output_type="pt",
         **SIZE,
