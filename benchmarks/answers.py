@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,14 +47,13 @@ def kept_scene(evaluation: Evaluation) -> list[str]:
     A picture that no longer shows what its prompt asks for loses against one that does,
     and draws with another one that does not.
     """
-    ours, *others = evaluation.methods
     rows = []
-    for other in others:
-        found = compare(conditional(ours), conditional(other))
-        both = compare(kept(ours), kept(other)).difference
+    for one, other in combinations(evaluation.methods, 2):
+        found = compare(conditional(one), conditional(other))
+        both = compare(kept(one), kept(other)).difference
         rows.append(
             [
-                f"{ours.name} against {other.name}",
+                f"{one.name} against {other.name}",
                 f"{found.wins} / {found.ties} / {found.losses}",
                 cell(both, signed=True),
                 str(both.count),
