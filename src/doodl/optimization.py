@@ -96,10 +96,16 @@ def optimize(
             random crops, as the paper does for CLIP; `Results(folder)` writes files and
             goes on with an interrupted job.
         progress: whether a progress bar is shown.
-        **rendering: the other arguments of `doodl.RenderSettings` by name: `judge`,
-            `verdict`, `method`, `adjoint`, `start`, `num_steps`, `guidance_scale`,
-            `guidance_interval`, `mixing`, `height`, `width`, `latents_dtype`,
-            `execution`. Edits need `PromptsAndSeeds(images=...)` and a Trainer, as in
+        **rendering: the other arguments of `doodl.RenderSettings`, which describes them
+            all: `num_steps` (denoising steps T, 50), `guidance_scale` (classifier-free
+            guidance w, 7.5; 1 is none), `guidance_interval` (timesteps that have it,
+            all), `mixing` (EDICT's p, 0.93; fewer steps need less), `height` and
+            `width` (pixels, the model's own), `judge` (a guide that only scores, none),
+            `verdict` (says whether a picture is right, none), `method` (sampler,
+            `EDICT(mixing)`), `adjoint` (how the gradient is computed, exactly),
+            `start` (selects other noise, the seed's own), `latents_dtype` ("float32")
+            and `execution` (compiled, channels last, ...). Edits need
+            `PromptsAndSeeds(images=...)` and a Trainer, as in
             `examples/edit_picture.py`.
 
     Returns:
