@@ -22,6 +22,7 @@ from doodl.jobs.preflight import refuse_meaningless_settings
 from doodl.jobs.saved_config import SavedConfig
 from doodl.jobs.signals import requeue_as_stop
 from doodl.jobs.strategy import independent
+from doodl.parser_files import limited_files, refuse_bombs
 from doodl.parser_messages import sentence
 from doodl.precision import NetworkPrecision
 from doodl.terminal import quiet_lightning
@@ -158,7 +159,9 @@ def run(arguments: Sequence[str]) -> None:
         "fit": {"default_config_files": configs},
         "predict": {"default_config_files": [*configs, str(PREDICT)]},
     }
-    with quiet_lightning(), requeue_as_stop():
+    for argument in arguments:
+        refuse_bombs(argument)
+    with quiet_lightning(), requeue_as_stop(), limited_files():
         warnings.showwarning = _say
         command = DoodlCLI(
             GuidedGeneration,

@@ -10,11 +10,7 @@ from typing import Any
 import yaml
 
 from doodl.files import named, read
-
-MOST_BYTES = 2**20
-"""Largest size of a configuration in bytes."""
-MOST_ALIASES = 8
-"""Largest number of aliases in a configuration; nested aliases multiply."""
+from doodl.parser_files import MOST_BYTES, refuse_bombs
 
 CONFIGS = Path(__file__).parent / "configs"
 """Folder of the packaged configurations: in the package, or in a checkout."""
@@ -137,14 +133,12 @@ def _read(path: Path) -> dict[str, Any]:
 
     Raises:
         ValueError: the file cannot be read, is not a mapping, repeats a key, or has
-            more than `MOST_ALIASES` aliases.
+            too many aliases.
     """
     content = read(path, "a config", MOST_BYTES)
     try:
         text = content.decode("utf-8")
-        aliases = sum(isinstance(t, yaml.AliasToken) for t in yaml.scan(text))
-        if aliases > MOST_ALIASES:
-            raise ValueError(f"it has {aliases} aliases; write the values out")
+        refuse_bombs(text)
         values = yaml.load(text, _Strict)  # a SafeLoader
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f"Could not read the config '{path}': {error}.") from error
@@ -167,13 +161,13 @@ class _Strict(yaml.SafeLoader):
 
 
 def _mapping(loader: _Strict, node: yaml.MappingNode) -> dict[Any, Any]:
-    lines: dict[str, int] = {}
+    places: dict[str, tuple[int, int]] = {}
     for key, _ in node.value:
-        line = key.start_mark.line + 1
-        if isinstance(key.value, str) and lines.setdefault(key.value, line) != line:
+        place = key.start_mark.line + 1, key.start_mark.column
+        if isinstance(key.value, str) and places.setdefault(key.value, place) != place:
             raise ValueError(
-                f"the key '{key.value}' of line {lines[key.value]} stands in line "
-                f"{line} again; remove one"
+                f"the key '{key.value}' of line {places[key.value][0]} stands in line "
+                f"{place[0]} again; remove one"
             )
     return loader.construct_mapping(node, deep=True)
 

@@ -18,7 +18,8 @@ The module calls these methods in this order:
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -35,6 +36,7 @@ PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch
 
 
 ValueT = TypeVar("ValueT")
+MethodT = TypeVar("MethodT", bound=Callable[..., None])
 
 
 class GenerationCallback(Described, Callback):
@@ -105,6 +107,19 @@ class GenerationCallback(Described, Callback):
         """Called when every generation of a batch is finished, stopped or failed."""
 
 
+def _reporting_its_end(method: MethodT) -> MethodT:
+    """Let a callback's StopIteration fail, which Lightning takes for the data's end."""
+
+    @functools.wraps(method)
+    def called(self: Events, *values: Any) -> None:
+        try:
+            method(self, *values)
+        except StopIteration as error:
+            raise RuntimeError("a callback raised StopIteration") from error
+
+    return called  # type: ignore[return-value]
+
+
 class Events:
     """Calls the event methods of a trainer's generation callbacks.
 
@@ -138,6 +153,7 @@ class Events:
             batch = callback.remaining(batch)
         return list(batch)
 
+    @_reporting_its_end
     def start(self, batch: Sequence[Generation]) -> None:
         """Report the start of a batch."""
         for callback in self.followers:
@@ -162,6 +178,7 @@ class Events:
             for index, reason in callback.stops(*seen).items():
                 trajectory.stop(index, reason)
 
+    @_reporting_its_end
     def rendered(
         self, trajectory: Trajectory, rendering: Rendering, terms: Mapping[str, Tensor]
     ) -> None:
@@ -170,11 +187,13 @@ class Events:
             seen = _for(callback, trajectory), _for(callback, rendering)
             callback.on_rendered(*seen, _for(callback, terms))
 
+    @_reporting_its_end
     def state(self, state: Mapping[str, Any]) -> None:
         """Report the state from which the batch can be resumed."""
         for callback in self.followers:
             callback.on_state(_for(callback, state))
 
+    @_reporting_its_end
     def end(self, trajectory: Trajectory) -> None:
         """Report the end of a batch."""
         for callback in self.followers:

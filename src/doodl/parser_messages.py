@@ -193,7 +193,7 @@ def _value(key: str, rest: str) -> str | None:
 
 
 def _given(rest: str) -> str:
-    found = re.search(r"(?:Got|Given) value: (.*)$", rest)
+    found = re.search(r".*(?:Got|Given) value: (.*)$", rest)
     return found[1].strip() if found else ""
 
 

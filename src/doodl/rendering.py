@@ -117,7 +117,7 @@ class Renderer:
                 self.settings.guidance_scale,
             )
         targets = {
-            name: guide.prepare(generations)
+            name: guide.prepare(list(generations))
             for name, guide in self.settings.watchers.items()
         }
         return Batch(list(generations), conditioning, targets)

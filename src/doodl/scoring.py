@@ -10,7 +10,7 @@ from torch import Tensor
 
 from doodl.execution import Execution
 from doodl.guides.base import Guide, repeat
-from doodl.guides.returned import check_differentiable, check_terms
+from doodl.guides.returned import check_differentiable, check_shape, check_terms
 from doodl.guides.views import FullFrame, Views
 from doodl.images import to_pixels
 
@@ -97,9 +97,11 @@ def batch_losses(
     def look(latents: Tensor, index: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
         pixels = to_pixels(decode(latents))
         kept = pixels.detach().clone()  # a guide may modify its input in place
-        named = dict(zip(repeated, values, strict=True))
+        named = {k: v.clone() for k, v in zip(repeated, values, strict=True)}
         streams = [generators[i] for i in index.tolist()]
-        terms = crop_terms(guide, views, pixels, named, streams)
+        terms = dict(crop_terms(guide, views, pixels, named, streams))
+        loss = terms.pop("loss")  # the others are only reported
+        terms = {"loss": loss} | {k: v.detach() for k, v in terms.items()}
         names[:] = [name if name == "loss" else f"loss_{name}" for name in terms]
         rows = torch.stack(list(terms.values()), dim=1)
         return rows[:, 0], rows.detach(), kept
@@ -132,10 +134,11 @@ def full_frame_scores(
         pixels: (B, 3, H, W) in [0, 1].
     """
     whole = FullFrame()
-    # Each guide gets a copy, because it may modify its input in place.
-    return {
-        name: guide.score(
-            whole(pixels.clone(), guide.input_size, [])[:, 0], targets[name]
-        )
-        for name, guide in watchers.items()
-    }
+    found = {}
+    for name, guide in watchers.items():
+        # Each guide gets copies, because it may modify its inputs in place.
+        seen = whole(pixels.clone(), guide.input_size, [])[:, 0]
+        told = {key: target.clone() for key, target in targets[name].items()}
+        kind = f"the {name} {type(guide).__name__}"
+        found[name] = check_shape(guide.score(seen, told), len(pixels), kind, "score")
+    return found

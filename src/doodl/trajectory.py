@@ -114,6 +114,11 @@ class Trajectory:
 
         Those whose score is not finite fail.
         """
+        if len(rendering.guide) != len(self):
+            raise ValueError(
+                f"Expected one score of each of {len(self)} generations, received "
+                f"{len(rendering.guide)}; correct the callback that filters pictures."
+            )
         self.fail_non_finite(rendering.guide, "the image's score")
         guide = rendering.guide.tolist()
         judge = rendering.judge.tolist() if rendering.judge is not None else None
@@ -189,6 +194,8 @@ class Trajectory:
         """
         try:
             yield
+        except StopIteration as error:  # to Lightning the data's end
+            raise RuntimeError(f"StopIteration {error}".strip()) from error
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -53,6 +53,38 @@ CASES = {
         FORWARD + "        return (pixels - pixels.mean()).abs().mean(dim=(1, 2, 3))\n",
         "same in every batch, received",
     ),
+    "folder": (
+        FORWARD + "        import os\n        os.chdir('/')\n"
+        "        return pixels.mean(dim=(1, 2, 3))\n",
+        "leave the working folder at .*, received /;",
+    ),
+    "dtype": (
+        FORWARD + "        torch.set_default_dtype(torch.float64)\n"
+        "        return pixels.mean(dim=(1, 2, 3))\n",
+        "leave the default dtype at torch.float32",
+    ),
+    "infinite": (
+        FORWARD + "        return pixels.mean(dim=(1, 2, 3)) / 0\n",
+        "received infinity for both",
+    ),
+    "backward_inside": (
+        FORWARD + "        loss = pixels.mean(dim=(1, 2, 3))\n"
+        "        loss.sum().backward(retain_graph=True)\n        return loss\n",
+        "call of backward",
+    ),
+    "targets_in_place": (
+        "    def prepare(self, generations):\n"
+        "        return {'a': torch.ones(len(generations))}\n\n"
+        + FORWARD
+        + "        targets['a'].mul_(2)\n"
+        "        return targets['a'] * pixels.mean(dim=(1, 2, 3))\n",
+        "its targets unchanged",
+    ),
+    "keywords": (
+        "    def forward(self, *, pixels, targets):\n"
+        "        return pixels.mean(dim=(1, 2, 3))\n",
+        r"received forward\(self, \*, pixels, targets\)",
+    ),
     "in_place": (
         FORWARD + "        return pixels.sub_(0.5).mean(dim=(1, 2, 3))\n",
         "its pixels unchanged",

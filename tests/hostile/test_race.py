@@ -28,7 +28,7 @@ def work(folder, number, barrier, results):
     generation = Generation("a", number)
     digest = archive.digest().encode()
     time.sleep(0.01)
-    row = {"id": generation.id, "status": "finished"}
+    row = {"id": generation.id, "prompt": "a", "status": "finished"}
     archive.save(generation, {"digest": digest}, row)
     results.put((number, None, digest))
 
@@ -73,7 +73,9 @@ def test_a_job_that_made_nothing_leaves_the_folder_to_other_settings(tmp_path):
 def test_results_without_settings_are_refused(tmp_path):
     archive, generation = Archive(tmp_path), Generation("a", 0)
     archive.open({"number": 0})
-    archive.save(generation, {}, {"id": generation.id, "status": "finished"})
+    archive.save(
+        generation, {}, {"id": generation.id, "prompt": "a", "status": "finished"}
+    )
     archive.close()
     (tmp_path / "settings.json").unlink()
     for refuses in (Archive(tmp_path).check, Archive(tmp_path).open):

@@ -42,6 +42,10 @@ CONFIGS = [
     ("--config=symetry", "did you mean symmetry"),
     ("--config twice.yaml", "'num_steps' of line 2 stands in line 3 again"),
     ("--config bomb.yaml", "has 16 aliases; write the values out"),
+    ("--config repeated.yaml", "'num_steps' of line 1 stands in line 1 again"),
+    ("--data bomb.yaml", "aliases"),
+    ("--data pipe", "pipe"),
+    ("--model.guide pipe", "Expected a config for --model.guide"),
     ("--config tab.yaml", "Could not read the config 'tab.yaml'"),
     ("--config open.yaml", "Could not read the config 'open.yaml'"),
     ("--config binary.yaml", "Could not read the config 'binary.yaml'"),
@@ -242,6 +246,7 @@ CASES = [
     *WHOLE,
 ]
 FILES = {
+    "repeated.yaml": "model: {num_steps: 2, num_steps: 3}\n",
     "twice.yaml": "model:\n  num_steps: 2\n  num_steps: 3\n",
     "bomb.yaml": "a: &a [1]\n"
     + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefghi")),

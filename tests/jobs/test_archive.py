@@ -191,7 +191,9 @@ def test_settings_bind_a_folder_from_its_first_result_on(tmp_path):
     archive, generation = Archive(tmp_path), Generation("a", 0)
     archive.open({"height": 100})
     archive.open({"height": 64})
-    archive.save(generation, {}, {"id": generation.id, "status": "finished"})
+    archive.save(
+        generation, {}, {"id": generation.id, "prompt": "a", "status": "finished"}
+    )
     with pytest.raises(ValueError, match="height was 64, is 100"):
         archive.open({"height": 100})
 
@@ -199,7 +201,9 @@ def test_settings_bind_a_folder_from_its_first_result_on(tmp_path):
 def test_broken_files_of_a_folder_are_named_or_made_again(tmp_path):
     archive, generation = Archive(tmp_path), Generation("a", 0)
     archive.open({"height": 64})
-    archive.save(generation, {}, {"id": generation.id, "status": "finished"})
+    archive.save(
+        generation, {}, {"id": generation.id, "prompt": "a", "status": "finished"}
+    )
     assert archive.remaining([generation]) == []
     (tmp_path / generation.id / "summary.json").write_text("{")
     assert archive.remaining([generation]) == [generation]
@@ -216,7 +220,7 @@ def test_a_picture_that_has_changed_is_made_from_anew(tmp_path):
     generation = Generation("a", 0, image=str(picture))
     archive = Archive(tmp_path / "results")
     archive.open({})
-    row = {"id": generation.id, "status": "finished"}
+    row = {"id": generation.id, "prompt": "a", "status": "finished"}
     archive.save(generation, {}, row | {"image_digest": image_digest(generation)})
     assert archive.remaining([generation]) == []
     picture.write_bytes(b"second")
@@ -360,7 +364,9 @@ def test_differences_name_every_key_that_differs():
 def test_settings_are_compared_as_json_stores_them(tmp_path):
     archive, generation = Archive(tmp_path), Generation("a", 0)
     archive.open({"sizes": (1, 2)})  # which JSON reads back as a list
-    archive.save(generation, {}, {"id": generation.id, "status": "finished"})
+    archive.save(
+        generation, {}, {"id": generation.id, "prompt": "a", "status": "finished"}
+    )
     archive.open({"sizes": (1, 2)})
     with pytest.raises(ValueError, match=r"sizes was \[1, 2\], is \[1, 3\]"):
         archive.open({"sizes": (1, 3)})

@@ -147,6 +147,11 @@ DAMAGES = {
     "summary missing": ("summary.json", None),
     "summary empty": ("summary.json", b""),
     "summary of another type": ("summary.json", b"[1]"),
+    "summary without a prompt": (
+        "summary.json",
+        b'{"id": "%b", "status": "finished"}',
+    ),
+    "picture cut off": ("best.png", images.encode(torch.zeros(3, 4, 4))[:60]),
     "summary with another seed": ("summary.json", b'{"id": "%b", "seed": "x"}'),
     "summary of another generation": (
         "summary.json",
@@ -164,7 +169,7 @@ def test_a_damaged_generation_is_made_again(tmp_path, damage):
     generations = [Generation("a", 0), Generation("b", 0)]
     png = images.encode(torch.zeros(3, 4, 4))
     for generation in generations:
-        row = {"id": generation.id, "status": "finished", "seed": 0}
+        row = {"id": generation.id, "prompt": "a", "status": "finished", "seed": 0}
         archive.save(generation, {"best.png": png}, row)
     assert archive.remaining(generations) == []
     name, content = DAMAGES[damage]
@@ -177,7 +182,7 @@ def test_a_damaged_generation_is_made_again(tmp_path, damage):
 
 def test_a_picture_that_is_a_folder_is_made_again(tmp_path):
     archive, generation = Archive(tmp_path), Generation("a", 0)
-    row = {"id": generation.id, "status": "finished"}
+    row = {"id": generation.id, "prompt": "a", "status": "finished"}
     archive.save(generation, {"best.png": images.encode(torch.zeros(3, 4, 4))}, row)
     path = tmp_path / generation.id / "best.png"
     path.unlink()

@@ -169,7 +169,8 @@ def _seed(text: str | None, number: int, path: Path) -> int:
 
 def bare(folder: Path) -> Iterator[Result]:
     """Yield pictures whose prompts are in `prompts.txt`, beside or inside them."""
-    pictures = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    files = (path for path in folder.iterdir() if path.is_file())
+    pictures = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
     lines = folder / "prompts.txt"
     prompts: list[str | None]
     if lines.is_file():

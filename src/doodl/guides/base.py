@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -127,7 +127,7 @@ class Function(Guide):
         ValueError: `function` cannot be called.
     """
 
-    def __init__(self, function: Callable[[Tensor], Tensor] | nn.Module) -> None:
+    def __init__(self, function: Callable[..., Any] | nn.Module) -> None:
         super().__init__()
         if not callable(function):
             raise ValueError(

@@ -20,6 +20,7 @@ from torch import Tensor
 from doodl.generation import Generation
 from doodl.guides.base import Function, Guide
 from doodl.guides.ensemble import Ensemble
+from doodl.guides.process import unchanged
 from doodl.guides.returned import (
     check_gradient,
     check_shape,
@@ -86,7 +87,8 @@ def rehearse(guide: Guide, generations: Sequence[Generation], stage: Stage) -> N
     device = torch.device(stage.device)
     context = torch.autocast(device.type, stage.autocast) if stage.autocast else None
     forked = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(forked), context or nullcontext(), _blaming(name):
+    alone = torch.random.fork_rng(forked)
+    with alone, context or nullcontext(), _blaming(name), unchanged(name):
         torch.manual_seed(0)
         guide.load(device)
         twin = _copied(guide)
@@ -121,10 +123,12 @@ def _check_methods(guide: Guide, name: str) -> None:
         try:
             signature.bind(*arguments)
         except TypeError:
-            given = ", ".join(["self", *map(str, signature.parameters.values())])
+            given = (
+                str(signature).replace("(", "(self, ", 1).replace("(self, )", "(self)")
+            )
             raise ValueError(
                 f"Expected {method}({', '.join(['self', *arguments])}) in {name}, "
-                f"received {method}({given}); change its arguments."
+                f"received {method}{given}; change its arguments."
             ) from None
 
 
@@ -171,11 +175,11 @@ def _pictures(guide: Guide, stage: Stage) -> Tensor:
 
 
 def _check_numbers(losses: Tensor, name: str) -> None:
-    if losses.isnan().all():
+    if not losses.isfinite().any():
+        kind = "NaN" if losses.isnan().all() else "infinity"
         raise ValueError(
-            f"Expected {name} to return numbers for two random pictures, received NaN "
-            "for both; look for a division by zero, or a root or logarithm of a "
-            "negative number."
+            f"Expected {name} to return numbers for two random pictures, received "
+            f"{kind} for both; look for a division by zero, or a root or logarithm."
         )
 
 
@@ -198,6 +202,16 @@ def _call(
                 "without a trailing underscore."
             )
         _check_numbers(losses, name)
+        if leaf.grad is not None:
+            raise ValueError(
+                f"Expected {name} to return losses only, received a call of backward() "
+                "inside it; leave it out, since doodl differentiates the losses."
+            )
+        if any(target._version for target in targets.values()):
+            raise ValueError(
+                f"Expected {name} to leave its targets unchanged, received an in-place "
+                "change; use the operations without a trailing underscore."
+            )
         if gradient:
             check_gradient(losses, leaf, name)
     with torch.no_grad():

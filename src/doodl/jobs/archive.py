@@ -19,13 +19,10 @@ from typing import Any
 
 import torch
 
-from doodl.files import create, hold, named, write
+from doodl.files import create, hold, named, read, write
 from doodl.generation import Generation
-from doodl.jobs.records import image_digest
+from doodl.jobs.records import image_digest, is_whole
 from doodl.jobs.tables import SUMMARY, Tables
-
-PNG = b"\x89PNG\r\n\x1a\n"
-"""First bytes of every PNG file."""
 
 
 class Archive:
@@ -99,15 +96,15 @@ class Archive:
     def _compare(self, settings: Mapping[str, Any]) -> None:
         """Refuse a folder that belongs to other settings, or to unknown ones."""
         path = self.folder / "settings.json"
-        try:
-            there = json.loads(path.read_bytes())
-        except FileNotFoundError as error:
+        if not path.exists():
             raise ValueError(
                 f"The folder '{self.folder}' has results, but no settings.json that "
                 "says how they were made; put it back, or choose another "
                 "--results.folder."
-            ) from error
-        except (ValueError, OSError) as error:
+            )
+        try:
+            there = json.loads(read(path, "the settings of these results"))
+        except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"Could not read the settings of these results, '{path}': {error}; "
                 "choose another --results.folder."
@@ -167,7 +164,7 @@ class Archive:
         """Return whether a file of a finished generation is missing or damaged."""
         names = row.get("files")
         folder = self.folder / str(row["id"])
-        return not all(_is_whole(folder / str(name)) for name in names or [])
+        return not all(is_whole(folder / str(name)) for name in names or [])
 
     def save(
         self,
@@ -226,15 +223,6 @@ class Archive:
         names = "\n".join(generation.id for generation in batch).encode()
         key = hashlib.blake2b(names, digest_size=8).hexdigest()
         return self.folder / ".state" / f"{key}.pt"
-
-
-def _is_whole(path: Path) -> bool:
-    """Return whether a file has content, and a `.png` file begins like a PNG."""
-    if not path.is_file():  # missing, or a folder or a pipe
-        return False
-    with path.open("rb") as file:
-        start = file.read(len(PNG))
-    return start == PNG if path.suffix == ".png" else bool(start)
 
 
 def differences(there: Any, here: Any, key: str = "") -> list[str]:

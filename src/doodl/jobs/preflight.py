@@ -191,6 +191,12 @@ def refuse_trainer_settings(trainer: Trainer) -> None:
             f"Expected trainer.accumulate_grad_batches of 1, received "
             f"{trainer.accumulate_grad_batches}; a training batch is one update."
         )
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if type(callback).__name__ in UNFIT:
+            raise ValueError(
+                f"Expected no callback {type(callback).__name__}, which changes how "
+                "many batches an update has or what it does; leave it out."
+            )
 
 
 def _shortened(trainer: Trainer) -> dict[str, Any]:
@@ -206,6 +212,14 @@ def _shortened(trainer: Trainer) -> dict[str, Any]:
         whole = isinstance(limit, float) and limit == 1
         limits[name] = None if whole else limit
     return {name: value for name, value in limits.items() if value is not None}
+
+
+UNFIT = (
+    "GradientAccumulationScheduler",
+    "StochasticWeightAveraging",
+    "BatchSizeFinder",
+)
+"""Callbacks of Lightning that would change the updates."""
 
 
 def refuse_meaningless_settings(given: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
@@ -12,6 +13,11 @@ from doodl import images
 from doodl.generation import Generation
 from doodl.jobs.picture_text import picture_texts
 from doodl.trajectory import Trajectory
+
+PNG = b"\x89PNG\r\n\x1a\n"
+"""First bytes of every PNG file."""
+PNG_END = b"IEND\xaeB`\x82"
+"""Last bytes of every PNG file."""
 
 
 def picture_files(
@@ -87,3 +93,19 @@ def _asked(generation: Generation) -> dict[str, str]:
     """Return what was asked for besides prompt and seed, where it was."""
     names = ("negative_prompt", "guide_prompt", "target", "image")
     return {n: value for n in names if (value := getattr(generation, n))}
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether a file has content, and a picture or tensors an end."""
+    if not path.is_file():  # missing, or a folder or a pipe
+        return False
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        file.seek(max(size - len(PNG_END), 0))
+        end = file.read()
+    if path.suffix == ".png":
+        return start == PNG and end == PNG_END
+    if path.suffix == ".safetensors":  # begins with the length of its header
+        return 8 + int.from_bytes(start, "little") < size
+    return size > 0

@@ -92,7 +92,7 @@ def print_report(rows: list[dict[str, Any]], total: int, folder: Path) -> None:
         left = f"{missing} not finished yet: the same command goes on with them"
         console.out(left, highlight=False)
     # As plain text: brackets in a path are no markup, and a path has one line.
-    console.out(f"Pictures and manifest.csv: {folder}", highlight=False)
+    console.out(f"Pictures and manifest.csv: {line(folder)}", highlight=False)
     log = folder / "tensorboard"
     if log.is_dir():
-        console.out(f"Curves: tensorboard --logdir {log}", highlight=False)
+        console.out(f"Curves: tensorboard --logdir {line(log)}", highlight=False)

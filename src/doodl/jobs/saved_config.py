@@ -9,6 +9,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from typing_extensions import override
 
+from doodl.files import write
+
 
 class SavedConfig(SaveConfigCallback):
     """Writes `config.yaml` to the results folder, whichever loggers the Trainer has.
@@ -42,4 +44,5 @@ class SavedConfig(SaveConfigCallback):
         with warnings.catch_warnings():
             # Newer versions of jsonargparse have another name for `skip_none`.
             warnings.simplefilter("ignore", DeprecationWarning)
-            self.parser.save(self.config, path, skip_none=False, overwrite=True)
+            text = self.parser.dump(self.config, skip_none=False)
+        write(path, text.encode())  # replaces a link instead of following it

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from doodl.files import write
+from doodl.files import read, write
 from doodl.spreadsheets import neutral
 
 COLUMNS = (
@@ -49,6 +49,7 @@ TIMES = ("id", "seconds")
 
 TIMING = "timing.json"
 SUMMARY = "summary.json"
+MOST_BYTES = 2**20
 """Written last into a generation's folder: a folder that has it is complete."""
 
 HEADERS = tuple(",".join(columns) + "\n" for columns in (COLUMNS, TIMES))
@@ -143,7 +144,8 @@ class Tables:
             row = _read(self.folder / name / SUMMARY)
             if row is None or not _is_row(row, name):
                 return None
-            timed = row | (_read(self.folder / name / TIMING) or {})
+            timing = _read(self.folder / name / TIMING) or {}
+            timed = row | {"seconds": timing.get("seconds")}
             lines = _line(timed, COLUMNS), _line(timed, TIMES)
             entry = self._entries[name] = Entry(changed, row, lines)
         return entry
@@ -151,8 +153,8 @@ class Tables:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
+        content = json.loads(read(path, "a summary", MOST_BYTES))
+    except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 
@@ -160,6 +162,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _is_row(row: dict[str, Any], name: str) -> bool:
     """Return whether a summary is that of a folder and its values have their types."""
     typed = all(isinstance(row[key], TYPES[key]) for key in row.keys() & TYPES.keys())
+    typed = typed and "prompt" in row
     return typed and row.get("id") == name and row.get("status") in STATUSES
 
 

@@ -1,0 +1,39 @@
+"""What a guide may not change, because it belongs to the whole process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def unchanged(name: str) -> Iterator[None]:
+    """Refuse a block that changes the working folder or a default of torch.
+
+    Args:
+        name: the guide, for error messages.
+
+    Raises:
+        ValueError: naming what was changed, which is set back.
+    """
+    folder, dtype = os.getcwd(), torch.get_default_dtype()
+    device, gradient = torch.empty(0).device, torch.is_grad_enabled()
+    yield
+    changes = {
+        "working folder": (folder, os.getcwd()),
+        "default dtype": (dtype, torch.get_default_dtype()),
+        "default device": (device, torch.empty(0).device),
+        "gradient mode": (gradient, torch.is_grad_enabled()),
+    }
+    os.chdir(folder)
+    torch.set_default_dtype(dtype)
+    torch.set_grad_enabled(gradient)
+    for what, (before, after) in changes.items():
+        if before != after:
+            raise ValueError(
+                f"Expected {name} to leave the {what} at {before}, received {after}; "
+                "all code of the process shares it, so set it back."
+            )
