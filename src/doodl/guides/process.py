@@ -1,12 +1,13 @@
-"""What a guide may not change, because it belongs to the whole process."""
+"""What a guide may not change: its inputs, and what the whole process shares."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 
 @contextmanager
@@ -36,4 +37,26 @@ def unchanged(name: str) -> Iterator[None]:
             raise ValueError(
                 f"Expected {name} to leave the {what} at {before}, received {after}; "
                 "all code of the process shares it, so set it back."
+            )
+
+
+def check_untouched(
+    inputs: Mapping[str, Tensor], versions: Sequence[int], name: str
+) -> None:
+    """Refuse a guide that has changed its inputs in place.
+
+    Args:
+        inputs: pixels and targets, by name.
+        versions: of the same tensors before the call.
+        name: the guide, for error messages.
+
+    Raises:
+        ValueError: naming the input and the remedy.
+    """
+    for (key, tensor), version in zip(inputs.items(), versions, strict=True):
+        if tensor._version != version:
+            raise ValueError(
+                f"Expected {name} to leave its {key} unchanged, received an in-place "
+                f"change; begin with a clone(), or use the operations without a "
+                "trailing underscore."
             )

@@ -20,7 +20,7 @@ from torch import Tensor
 from doodl.generation import Generation
 from doodl.guides.base import Function, Guide
 from doodl.guides.ensemble import Ensemble
-from doodl.guides.process import unchanged
+from doodl.guides.process import check_untouched, unchanged
 from doodl.guides.returned import (
     check_gradient,
     check_shape,
@@ -194,23 +194,14 @@ def _call(
     with torch.set_grad_enabled(gradient):
         leaf = pictures.clone().requires_grad_(gradient)
         pixels = leaf.clone()
+        versions = [target._version for target in (pixels, *targets.values())]
         losses = _values(guide, pixels, targets, name, gradient)
-        if pixels._version:
-            raise ValueError(
-                f"Expected {name} to leave its pixels unchanged, received an in-place "
-                "change; begin with pixels = pixels.clone(), or use the operations "
-                "without a trailing underscore."
-            )
+        check_untouched({"pixels": pixels} | targets, versions, name)
         _check_numbers(losses, name)
         if leaf.grad is not None:
             raise ValueError(
                 f"Expected {name} to return losses only, received a call of backward() "
                 "inside it; leave it out, since doodl differentiates the losses."
-            )
-        if any(target._version for target in targets.values()):
-            raise ValueError(
-                f"Expected {name} to leave its targets unchanged, received an in-place "
-                "change; use the operations without a trailing underscore."
             )
         if gradient:
             check_gradient(losses, leaf, name)
