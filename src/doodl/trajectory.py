@@ -15,6 +15,7 @@ from torch import Tensor
 from doodl import images
 from doodl.generation import Generation
 from doodl.sampling.memory import is_out_of_memory
+from doodl.tracebacks import user_frame
 
 CORRUPT_GAP = 0.25
 """Mean distance of a pair's final latents, in their standard deviations, above which
@@ -194,8 +195,13 @@ class Trajectory:
         """
         try:
             yield
-        except StopIteration as error:  # to Lightning the data's end
-            raise RuntimeError(f"StopIteration {error}".strip()) from error
+        except StopIteration as error:  # Lightning takes it for the end of the data
+            frame = user_frame(error)
+            place = f" in {frame.filename}, line {frame.lineno}" if frame else ""
+            raise ValueError(
+                "Expected no StopIteration from a guide, a judge or a filter, received "
+                f"one{place}; call next() with a default value."
+            ) from error
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
