@@ -42,6 +42,20 @@ def other_shapes(folder):
     save_file(tensors, folder / UNET)
 
 
+def without(folder, name, part):
+    tensors = load_file(folder / name)
+    tensors.pop(next(key for key in tensors if part in key))
+    save_file(tensors, folder / name, metadata={"format": "pt"})
+
+
+def text_encoder_lacks_a_weight(folder):
+    without(folder, "text_encoder/model.safetensors", "fc1.weight")
+
+
+def unet_lacks_a_weight(folder):
+    without(folder, UNET, "conv_in.weight")
+
+
 def file_for_a_folder(folder):
     shutil.rmtree(folder / "vae")
     (folder / "vae").write_text("")
@@ -78,6 +92,7 @@ def only_pickles(folder):
 
 
 DAMAGES = [truncated, empty, corrupt, missing, other_shapes, file_for_a_folder]
+DAMAGES += [text_encoder_lacks_a_weight, unet_lacks_a_weight]
 DAMAGES += [no_tokenizer, other_class, broken_config, broken_index, only_pickles]
 
 
@@ -88,4 +103,6 @@ def test_a_damaged_model_folder_is_a_sentence(folder, monkeypatch, tmp_path, dam
     with pytest.raises(ValueError, match=r"pipeline|model") as error:
         load_text_to_image(str(folder))
     assert "\n" not in str(error.value)
+    if "lacks" in damage.__name__:
+        assert "lacks the weight" in str(error.value)
     assert not (tmp_path / "code-ran").exists()

@@ -20,6 +20,7 @@ from doodl.pretrained.families import (
     pipeline_class,
 )
 from doodl.pretrained.folders import locate
+from doodl.pretrained.missing import complete
 from doodl.pretrained.text_to_image import TextToImage
 
 UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
@@ -62,8 +63,7 @@ def load_text_to_image(
         loading: revision, variant, configuration and LoRAs of the checkpoint.
 
     Raises:
-        ValueError: there is no such model, it cannot be read, or its family is not
-            supported.
+        ValueError: there is no such model, or it cannot be read or used.
     """
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
@@ -77,9 +77,9 @@ def load_text_to_image(
     kind, read = _reader(name, dtype, loading)
     try:
         with warnings.catch_warnings():
-            # Older versions of diffusers know the argument by this name only.
+            # Older versions of diffusers know no other name.
             warnings.filterwarnings("ignore", "`torch_dtype`", FutureWarning)
-            pipeline = read()
+            pipeline = complete(read)
         for lora in loading.lora:
             _add_lora(pipeline, lora)
     except (OSError, KeyError, ValueError, RuntimeError, ImportError) as error:
