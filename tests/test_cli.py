@@ -93,6 +93,15 @@ def test_no_argument_is_the_shapes_demo(printed):
     assert config["trainer"]["logger"] is False  # of default.yaml, below it
 
 
+def test_a_function_without_annotations_is_a_guide(printed, empty):
+    text = "def dark(pixels):\n    return pixels.mean((1, 2, 3))\n"
+    (empty / "own_dark.py").write_text(text)
+    chosen = ["--model.guide", "doodl.guides.Function"]
+    chosen += ["--model.guide.function", "own_dark.dark"]
+    guide = printed("fit", *chosen)[1]["model"]["guide"]
+    assert guide["init_args"]["function"] == "own_dark.dark"
+
+
 @pytest.mark.parametrize(
     "chosen",
     [

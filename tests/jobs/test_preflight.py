@@ -4,6 +4,10 @@ import warnings
 
 import pytest
 from lightning import Trainer
+from lightning.pytorch.callbacks import (
+    GradientAccumulationScheduler,
+    StochasticWeightAveraging,
+)
 from PIL import Image
 
 from doodl.guided_generation import GuidedGeneration
@@ -57,3 +61,15 @@ def test_a_class_that_may_be_used_is_not():
         check(Ensemble([Symmetry(), Own()]), target="ring")
         check(Classifier("shapes/fine"), target="striped house")
         check(Symmetry())
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [GradientAccumulationScheduler({0: 2}), StochasticWeightAveraging(swa_lrs=0.1)],
+    ids=lambda callback: type(callback).__name__,
+)
+def test_callbacks_that_change_the_updates_are_refused(callback):
+    module = GuidedGeneration("shapes", Symmetry())
+    trainer = Trainer(logger=False, max_epochs=-1, callbacks=[callback])
+    with pytest.raises(ValueError, match=f"no callback {type(callback).__name__}"):
+        preflight(module, module.settings, trainer, PromptsAndSeeds(["a"]))
