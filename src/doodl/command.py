@@ -114,7 +114,7 @@ class DoodlCLI(LightningCLI):
             try:
                 super()._run_subcommand(subcommand)
                 end(self.trainer)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self._remember_folder(error)
                 raise
             return
@@ -132,7 +132,7 @@ class DoodlCLI(LightningCLI):
         rehearse_guides(self.model, self.trainer, self.datamodule)
         print_cost(dry_run(self.model, self.datamodule, self.trainer))
 
-    def _remember_folder(self, error: Exception) -> None:
+    def _remember_folder(self, error: BaseException) -> None:
         """Attach the results folder to an error if this job has opened the folder."""
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Results) and callback.generations:

@@ -63,7 +63,7 @@ def exit_in_one_sentence() -> Iterator[None]:
                 _exit_quietly(INTERRUPTED)
             frame = user_frame(error)
             if frame and not os.environ.get("DOODL_TRACEBACK"):
-                fail(_ended_by(frame))
+                fail(_ended_by(frame), code_of(error))
             raise
         except Exception as error:
             if os.environ.get("DOODL_TRACEBACK"):
@@ -99,7 +99,7 @@ def remember_folder(error: BaseException, folder: Path) -> None:
     error.__dict__["results_folder"] = folder
 
 
-def code_of(error: Exception) -> int:
+def code_of(error: BaseException) -> int:
     """Return the exit code of an exception: 1 if the job had begun, otherwise 2."""
     begun = "results_folder" in error.__dict__
     return FAILED if begun or isinstance(error, NothingMade) else MISTAKE

@@ -59,6 +59,15 @@ def test_every_exception_has_a_code_and_a_sentence(ends, error, code, words):
     assert "Traceback" not in err
 
 
+def test_user_code_that_exits_in_a_begun_job_is_a_failure(ends, tmp_path):
+    error = SystemExit(0)
+    assert ends(error)[0] == 2
+    remember_folder(error, tmp_path)
+    code, words = ends(error)
+    assert code == 1
+    assert "ends the program: 'raise error'" in words
+
+
 def test_the_last_cause_is_named_and_the_whole_traceback_is_kept(ends, tmp_path):
     error = RuntimeError("outer")
     error.__cause__ = KeyError("inner")
