@@ -28,10 +28,10 @@ def complete(read: Callable[[], Any]) -> Any:
         text = re.sub(r"\x1b\[\d*m", "", record.getMessage())
         incomplete = "newly initialized" in text
         reports.extend([text] if incomplete else [])
-        return not incomplete
+        return not incomplete and record.levelno >= shown
 
     logger = logging.getLogger("transformers.modeling_utils")
-    level = logger.level
+    level, shown = logger.level, logger.getEffectiveLevel()
     logger.addFilter(collect)
     logger.setLevel(logging.WARNING)
     try:
