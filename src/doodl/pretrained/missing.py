@@ -33,7 +33,7 @@ def complete(read: Callable[[], Any]) -> Any:
     logger = logging.getLogger("transformers.modeling_utils")
     level, shown = logger.level, logger.getEffectiveLevel()
     logger.addFilter(collect)
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(logging.WARNING - 1)  # from WARNING on transformers tells more
     try:
         pipeline = read()
     finally:
