@@ -603,6 +603,9 @@ def test_a_pipeline_stored_in_8_bits_is_refused(loaded):
     pipeline = variant(model, unet=unet).pipeline
     with pytest.raises(ValueError, match="16 or 32 bits, .*float8_e4m3fn in .* unet"):
         load_text_to_image(pipeline)
+    packed = copy.deepcopy(model.pipeline.unet)  # as a quantised network has it
+    packed.codes = torch.nn.Parameter(torch.zeros(2, dtype=torch.uint8), False)
+    load_text_to_image(variant(model, unet=packed).pipeline)
 
 
 # What the network is told, in particular ---------------------------------------------

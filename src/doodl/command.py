@@ -160,7 +160,8 @@ def run(arguments: Sequence[str]) -> None:
         "predict": {"default_config_files": [*configs, str(PREDICT)]},
     }
     for argument in arguments:
-        refuse_bombs(argument)
+        value = argument.partition("=")[2] if argument[:2] == "--" else argument
+        refuse_bombs(value, f"The option '{argument[:40]}...'")
     with quiet_lightning(), requeue_as_stop(), limited_files():
         warnings.showwarning = _say
         command = DoodlCLI(

@@ -45,8 +45,12 @@ def plain_text(path: str) -> str:
     return text
 
 
-def refuse_bombs(text: str) -> None:
+def refuse_bombs(text: str, what: str = "it") -> None:
     """Refuse YAML with more than `MOST_ALIASES` aliases, whose reading may not end.
+
+    Args:
+        text: the YAML, or any other text.
+        what: subject of the error message.
 
     Raises:
         ValueError: stating how many there are.
@@ -56,4 +60,4 @@ def refuse_bombs(text: str) -> None:
         with suppress(yaml.YAMLError):  # no YAML, for example a prompt
             aliases = sum(isinstance(t, yaml.AliasToken) for t in yaml.scan(text))
     if aliases > MOST_ALIASES:
-        raise ValueError(f"it has {aliases} aliases; write the values out")
+        raise ValueError(f"{what} has {aliases} aliases; write the values out")

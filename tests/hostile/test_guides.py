@@ -78,7 +78,7 @@ CASES = {
         + FORWARD
         + "        targets['a'].mul_(2)\n"
         "        return targets['a'] * pixels.mean(dim=(1, 2, 3))\n",
-        "its a unchanged, received an in-place",
+        "its target 'a' unchanged",
     ),
     "keywords": (
         "    def forward(self, *, pixels, targets):\n"

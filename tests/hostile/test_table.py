@@ -44,6 +44,7 @@ CONFIGS = [
     ("--config bomb.yaml", "has 16 aliases; write the values out"),
     ("--config repeated.yaml", "'num_steps' of line 1 stands in line 1 again"),
     ("--data bomb.yaml", "aliases"),
+    (f"--data.seeds=[&a,1,{'*a,' * 16}]", "The option .* has 16 aliases; write"),
     ("--data pipe", "pipe"),
     ("--model.guide pipe", "Expected a config for --model.guide"),
     ("--config tab.yaml", "Could not read the config 'tab.yaml'"),

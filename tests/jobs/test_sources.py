@@ -97,6 +97,15 @@ def test_what_the_code_names_counts(load, monkeypatch, tmp_path, old, new, count
     assert (first != second) == counts
 
 
+def test_a_counter_does_not_count(load):
+    mine = load(
+        CODE.replace("    def f", "    def g(self):\n        global N\n\n    def f")
+    )
+    before = sources([mine.Dark()])
+    mine.N = 3
+    assert sources([mine.Dark()]) == before
+
+
 def test_the_packages_own_code_and_plain_values_have_none():
     assert sources([Symmetry(), LatentSGD, None, 3, "a", len, {}.get]) == {}
 

@@ -174,10 +174,8 @@ def bare(folder: Path) -> Iterator[Result]:
     lines = folder / "prompts.txt"
     prompts: list[str | None]
     if lines.is_file():
-        prompts = [
-            t.strip() for t in read_text(lines, "a file of prompts").splitlines()
-        ]
-        prompts = [text for text in prompts if text]
+        texts = read_text(lines, "a file of prompts").splitlines()
+        prompts = [text.strip() for text in texts if text.strip()]
         if len(prompts) != len(pictures):
             raise ValueError(
                 f"Expected one line of '{lines}' for each picture, found "

@@ -31,6 +31,8 @@ def unchanged(name: str) -> Iterator[None]:
     }
     os.chdir(folder)
     torch.set_default_dtype(dtype)
+    if device != torch.empty(0).device:
+        torch.set_default_device(device)
     torch.set_grad_enabled(gradient)
     for what, (before, after) in changes.items():
         if before != after:
@@ -57,6 +59,6 @@ def check_untouched(
         if tensor._version != version:
             raise ValueError(
                 f"Expected {name} to leave its {key} unchanged, received an in-place "
-                f"change; begin with a clone(), or use the operations without a "
+                "change; begin with a clone(), or use the operations without a "
                 "trailing underscore."
             )

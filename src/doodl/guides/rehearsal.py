@@ -196,7 +196,8 @@ def _call(
         pixels = leaf.clone()
         versions = [target._version for target in (pixels, *targets.values())]
         losses = _values(guide, pixels, targets, name, gradient)
-        check_untouched({"pixels": pixels} | targets, versions, name)
+        inputs = {f"target '{key}'": target for key, target in targets.items()}
+        check_untouched({"pixels": pixels} | inputs, versions, name)
         _check_numbers(losses, name)
         if leaf.grad is not None:
             raise ValueError(

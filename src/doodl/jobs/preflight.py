@@ -8,7 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    GradientAccumulationScheduler,
+    StochasticWeightAveraging,
+    Timer,
+)
 
 from doodl.events import Events
 from doodl.generation import Generation
@@ -192,7 +197,7 @@ def refuse_trainer_settings(trainer: Trainer) -> None:
             f"{trainer.accumulate_grad_batches}; a training batch is one update."
         )
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if type(callback).__name__ in UNFIT:
+        if isinstance(callback, UNFIT):
             raise ValueError(
                 f"Expected no callback {type(callback).__name__}, which changes how "
                 "many batches an update has or what it does; leave it out."
@@ -214,11 +219,7 @@ def _shortened(trainer: Trainer) -> dict[str, Any]:
     return {name: value for name, value in limits.items() if value is not None}
 
 
-UNFIT = (
-    "GradientAccumulationScheduler",
-    "StochasticWeightAveraging",
-    "BatchSizeFinder",
-)
+UNFIT = (GradientAccumulationScheduler, StochasticWeightAveraging, BatchSizeFinder)
 """Callbacks of Lightning that would change the updates."""
 
 

@@ -86,6 +86,8 @@ def _named(code: Any, text: str) -> dict[str, Any]:
     module = sys.modules.get(getattr(code, "__module__", None) or code.__name__)
     variables = getattr(code, "__globals__", getattr(module, "__dict__", {}))
     names = set(re.findall(r"[^\W\d]\w*", text)) & set(variables)
+    for rebound in re.findall(r"Global\(names=\[(.*?)\]", text):  # such as counters
+        names -= set(re.findall(r"\w+", rebound))
     return {n: variables[n] for n in sorted(names) if not n.startswith("__")}
 
 

@@ -49,7 +49,6 @@ TIMES = ("id", "seconds")
 
 TIMING = "timing.json"
 SUMMARY = "summary.json"
-MOST_BYTES = 2**20
 """Written last into a generation's folder: a folder that has it is complete."""
 
 HEADERS = tuple(",".join(columns) + "\n" for columns in (COLUMNS, TIMES))
@@ -153,7 +152,7 @@ class Tables:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads(read(path, "a summary", MOST_BYTES))
+        content = json.loads(read(path, "a summary"))
     except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

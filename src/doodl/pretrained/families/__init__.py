@@ -73,7 +73,7 @@ def family_of_object(pipeline: object) -> type[TextToImage]:
 
     Raises:
         ValueError: it is no pipeline, its family is not supported, or a network's
-            weights are stored in 8 bits, through which no gradient goes.
+            weights are stored in float8, through which no gradient goes.
     """
     kinds = [kind.__name__ for kind in type(pipeline).__mro__]
     known = next((kind for kind in kinds if kind in FAMILIES), None)
@@ -85,12 +85,12 @@ def family_of_object(pipeline: object) -> type[TextToImage]:
         )
     for name, part in getattr(pipeline, "components", {}).items():
         weights = part.parameters() if isinstance(part, nn.Module) else ()
-        stored = {weight.dtype for weight in weights if weight.dtype.itemsize == 1}
+        stored = {w.dtype for w in weights if w.is_floating_point()}
+        stored = {dtype for dtype in stored if dtype.itemsize == 1}
         if stored:
             raise ValueError(
                 f"Expected weights in 16 or 32 bits, received {stored.pop()} in the "
-                f"pipeline's {name}; load it without enable_layerwise_casting and "
-                "without 8-bit quantisation."
+                f"pipeline's {name}; load it without enable_layerwise_casting."
             )
     return FAMILIES[known]
 
