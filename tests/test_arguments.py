@@ -5,6 +5,7 @@ import pytest
 import doodl
 from doodl.guides import Symmetry
 from doodl.optimizer import LatentSGD
+from doodl.sampling.adjoints import DirectAdjoint
 from doodl.sampling.ddim import DDIM
 
 
@@ -26,9 +27,15 @@ def loss(pixels):
         ({"seed": 3}, r"received seed; did you mean seeds\?"),
         ({"colour": 3}, "received colour; leave it out"),
         ({"judge": loss}, "a guide object or None for judge"),
-        ({"method": "ddim"}, "an object such as DDIM.* for method, received 'ddim'"),
+        ({"method": "ddim"}, "a method such as DDIM.* for method, received 'ddim'"),
         ({"method": DDIM}, r"for method, .*; give DDIM\(\)"),
         ({"guide": Symmetry}, r"for guide, .*; give Symmetry\(\)"),
+        ({"method": object()}, r"a method such as DDIM\(\), or None for method"),
+        ({"adjoint": object()}, "an adjoint such as DirectAdjoint"),
+        ({"adjoint": DirectAdjoint}, r"for adjoint, .*; give DirectAdjoint\(\)"),
+        ({"start": object()}, "a start such as BestOf"),
+        ({"edit": DDIM()}, "an edit such as Edit"),
+        ({"verdict": object()}, "a verdict, an object with the method verdicts"),
         ({"guide": "clip"}, "for guide, received 'clip'"),
         ({"num_updates": "5"}, "a whole number for num_updates, received '5'"),
         ({"batch_size": 2.0}, "a whole number for batch_size, received 2.0"),

@@ -107,6 +107,15 @@ def test_scores_of_an_interrupted_job_go_on(pipe, tmp_path):
     assert [scores.update for scores in found.scores] == [0, 1, 2]
 
 
+def test_an_interrupt_stays_one(pipe):
+    class Interrupt(Callback):
+        def on_train_batch_start(self, trainer, module, batch, index):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        doodl.optimize(pipe, "a red circle", uneven, callbacks=[Interrupt()], **SMALL)
+
+
 def test_without_progress_nothing_is_printed(pipe, capfd, caplog):
     doodl.optimize(pipe, "a red circle", uneven, **SMALL)
     assert capfd.readouterr() == ("", "")

@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 
 from doodl.execution import Execution
 from doodl.guides import Guide
-from doodl.render_settings import RenderSettings
+from doodl.render_settings import RenderSettings, Start
+from doodl.sampling.chain import Method
 
 Test = Callable[[Any], bool]
 
@@ -45,9 +46,9 @@ def _pair(value: Any) -> bool:
     return listed and len(value) == 2 and all(map(_whole, value))
 
 
-def _object(value: Any) -> bool:
-    """Return whether a value is an object of a class: no text, number or class."""
-    return not isinstance(value, (str, bytes, int, float, type))
+def _kind(kind: Any) -> Test:
+    """Return whether a value is an object of a class, and not a class, or None."""
+    return _optional(lambda v: isinstance(v, kind) and not isinstance(v, type))
 
 
 def _callbacks(value: Any) -> bool:
@@ -65,7 +66,6 @@ def _text(value: Any) -> bool:
 WHOLE = (_whole, "a whole number")
 SIDE = (_optional(_whole), "a whole number of pixels or None")
 NUMBER = (_number, "a number")
-OBJECT = (_optional(_object), "an object such as DDIM(), or None")
 EXPECTED: dict[str, tuple[Test, str]] = {
     "prompts": (_listed(_text), "a text or a list of texts"),
     "guide": (
@@ -96,7 +96,14 @@ EXPECTED: dict[str, tuple[Test, str]] = {
     ),
     "mixing": NUMBER,
     "latents_dtype": (lambda v: v in ("float32", "float64"), "'float32' or 'float64'"),
-    **{name: OBJECT for name in ("method", "adjoint", "edit", "start", "verdict")},
+    "method": (_kind(Method), "a method such as DDIM(), or None"),
+    "adjoint": (_kind(Callable), "an adjoint such as DirectAdjoint(), or None"),
+    "start": (_kind(Start), "a start such as BestOf(num_draws=8), or None"),
+    "edit": (_kind(Start), "an edit such as Edit(strength=0.5), or None"),
+    "verdict": (
+        lambda v: v is None or callable(getattr(v, "verdicts", None)),
+        "a verdict, an object with the method verdicts, or None",
+    ),
 }
 """What every argument has to be: a test, and its words."""
 

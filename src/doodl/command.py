@@ -14,15 +14,17 @@ from typing_extensions import override
 
 from doodl.callbacks import EarlyStopping, ImageLogger, Multicrop, Progress, Results
 from doodl.configuration import CONFIGS, bare, default_configs, packaged
-from doodl.exits import NothingMade, fail, remember_folder, say
+from doodl.exits import NothingMade, fail, remember_folder, say, wants_traceback
 from doodl.guided_generation import GuidedGeneration
+from doodl.guides.process import unchanged
 from doodl.help import FullHelp, command_help
 from doodl.jobs.data import PromptsAndSeeds
-from doodl.jobs.preflight import refuse_meaningless_settings
 from doodl.jobs.saved_config import SavedConfig
 from doodl.jobs.signals import requeue_as_stop
 from doodl.jobs.strategy import independent
-from doodl.parser_files import limited_files, refuse_bombs
+from doodl.jobs.trainer_settings import refuse_meaningless_settings
+from doodl.parser_classes import refuse_unset
+from doodl.parser_files import check_inline, limited_files
 from doodl.parser_messages import sentence
 from doodl.precision import NetworkPrecision
 from doodl.terminal import quiet_lightning
@@ -35,7 +37,7 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the translated error message and exit."""
-        if os.environ.get("DOODL_TRACEBACK") and ex is not None:
+        if wants_traceback() and ex is not None:
             raise ex
         fail(sentence(message, self))
 
@@ -83,6 +85,12 @@ class DoodlCLI(LightningCLI):
         parser.link_arguments(
             "results.folder", "trainer.logger.init_args.save_dir", home
         )
+
+    @override
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        with unchanged("the file of a class"):
+            super().parse_arguments(parser, args)
+        refuse_unset(self.config)
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -159,9 +167,7 @@ def run(arguments: Sequence[str]) -> None:
         "fit": {"default_config_files": configs},
         "predict": {"default_config_files": [*configs, str(PREDICT)]},
     }
-    for argument in arguments:
-        value = argument.partition("=")[2] if argument[:2] == "--" else argument
-        refuse_bombs(value, f"The option '{argument[:40]}...'")
+    check_inline(arguments)
     with quiet_lightning(), requeue_as_stop(), limited_files():
         warnings.showwarning = _say
         command = DoodlCLI(

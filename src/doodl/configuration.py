@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from doodl.files import named, read
-from doodl.parser_files import MOST_BYTES, refuse_bombs
+from doodl.parser_files import MOST_BYTES, settings_in
 
 CONFIGS = Path(__file__).parent / "configs"
 """Folder of the packaged configurations: in the package, or in a checkout."""
@@ -110,7 +110,7 @@ def _model_in(path: Path) -> str | None:
 def _inline(text: str) -> Any:
     """Return the settings of a text as `{"pretrained": "..."}`; None if it has none."""
     try:
-        return yaml.load(text, _Strict)  # a SafeLoader
+        return settings_in(text)
     except (ValueError, RecursionError, yaml.YAMLError):
         return None  # the parser refuses it
 
@@ -137,9 +137,7 @@ def _read(path: Path) -> dict[str, Any]:
     """
     content = read(path, "a config", MOST_BYTES)
     try:
-        text = content.decode("utf-8")
-        refuse_bombs(text)
-        values = yaml.load(text, _Strict)  # a SafeLoader
+        values = settings_in(content.decode("utf-8"))
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f"Could not read the config '{path}': {error}.") from error
     if not isinstance(values, dict):
@@ -154,22 +152,3 @@ def _read(path: Path) -> dict[str, Any]:
                 f"'{path}', found {values[key]!r}."
             )
     return values
-
-
-class _Strict(yaml.SafeLoader):
-    """Reads plain values only, and refuses duplicate keys."""
-
-
-def _mapping(loader: _Strict, node: yaml.MappingNode) -> dict[Any, Any]:
-    places: dict[str, tuple[int, int]] = {}
-    for key, _ in node.value:
-        place = key.start_mark.line + 1, key.start_mark.column
-        if isinstance(key.value, str) and places.setdefault(key.value, place) != place:
-            raise ValueError(
-                f"the key '{key.value}' of line {places[key.value][0]} stands in line "
-                f"{place[0]} again; remove one"
-            )
-    return loader.construct_mapping(node, deep=True)
-
-
-_Strict.add_constructor("tag:yaml.org,2002:map", _mapping)

@@ -18,6 +18,8 @@ OTHER_COMMANDS = ("test", "report", "models")
 HELP = {"--help", "-h", "--help-all"}
 FLAGS = {*HELP, "--dry-run", "--dry_run", "--print_config", "--version"}
 """Options without a value."""
+RANKS = ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "MASTER_PORT")
+"""Variables that Lightning reads as whole numbers."""
 QUICK = 2**20
 """Largest size in bytes of a prompts file that is checked here."""
 
@@ -34,6 +36,7 @@ def check_early(arguments: Sequence[str]) -> None:
     if set(arguments) & HELP or any("print_conf" in a for a in arguments):
         return
     _command(arguments)
+    _ranks()
     options = list(_options(arguments))
     _configs(options)
     default_configs(packaged(arguments))
@@ -67,6 +70,17 @@ def _command(arguments: Sequence[str]) -> None:
         f"Expected the subcommand fit, predict, test, report or models, received "
         f"'{first}'; {hint}"
     )
+
+
+def _ranks() -> None:
+    """Refuse variables of a launcher that are not numbers."""
+    for name in RANKS:
+        value = os.environ.get(name, "0")
+        if not value.isdecimal():
+            raise ValueError(
+                f"Expected a whole number in the environment variable {name}, received "
+                f"'{value}'; unset it, or let the launcher set it."
+            )
 
 
 def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:

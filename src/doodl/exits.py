@@ -10,13 +10,12 @@
 
 The messages of this package are printed as they are. For any other exception, the
 sentence gives the last cause, and the whole traceback is written to a file that the
-sentence names. If the environment variable DOODL_TRACEBACK is set, the exception is
-raised instead.
+sentence names. If the environment variable DOODL_TRACEBACK is set, and not to 0, the
+exception is raised instead.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
@@ -30,14 +29,17 @@ from traceback import FrameSummary
 from types import FrameType
 from typing import NoReturn
 
+from doodl.remedies import place, remedy
 from doodl.terminal import line, shown
-from doodl.tracebacks import raised_here, user_frame
+from doodl.tracebacks import message_of, raised_here, user_frame
 from doodl.version import __version__
 
 FAILED, MISTAKE = 1, 2
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 LOG = "error.log"
+LONGEST = 2000
+"""Number of characters of the longest sentence."""
 
 
 class NothingMade(Exception):
@@ -62,13 +64,18 @@ def exit_in_one_sentence() -> Iterator[None]:
             if isinstance(error.__context__, KeyboardInterrupt):  # Lightning exits by 1
                 _exit_quietly(INTERRUPTED)
             frame = user_frame(error)
-            if frame and not os.environ.get("DOODL_TRACEBACK"):
+            if frame and not wants_traceback():
                 fail(_ended_by(frame), code_of(error))
             raise
         except Exception as error:
-            if os.environ.get("DOODL_TRACEBACK"):
+            if wants_traceback():
                 raise
             fail(sentence(error), code_of(error))
+
+
+def wants_traceback() -> bool:
+    """Return whether the user wants tracebacks in place of sentences."""
+    return os.environ.get("DOODL_TRACEBACK", "").lower() not in ("", "0", "false")
 
 
 def _ended_by(frame: FrameSummary) -> str:
@@ -90,8 +97,11 @@ def fail(message: str, code: int = MISTAKE) -> NoReturn:
 
 
 def say(message: object) -> None:
-    """Print one sentence on stderr."""
-    print(f"doodl: {line(message)}", file=sys.stderr)
+    """Print one sentence on stderr; the middle of a very long one is left out."""
+    text = line(message)
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST - 500]} [...] {text[-500:]}"
+    print(f"doodl: {text}", file=sys.stderr)
 
 
 def remember_folder(error: BaseException, folder: Path) -> None:
@@ -117,14 +127,14 @@ def sentence(error: Exception) -> str:
     if is_sentence(cause):  # the parser wraps exceptions of constructors
         return str(cause)
     kept = _keep(error)
-    remedy = _remedy(cause, error.__dict__.get("results_folder"))
-    if remedy:
-        return f"{remedy} The traceback is in '{kept}'."
-    text = str(cause).strip().rstrip(".") or "without a message"
+    advice = remedy(cause, error.__dict__.get("results_folder"))
+    if advice:
+        return f"{advice} The traceback is in '{kept}'."
+    text = message_of(cause).strip().rstrip(".") or "without a message"
     if len(text) > 500:
         text = f"{text[:497]}..."
     name = type(cause).__name__
-    return f"{name}{_place(cause)}: {text}; the traceback is in '{kept}'."
+    return f"{name}{place(cause)}: {text}; the traceback is in '{kept}'."
 
 
 def is_sentence(error: BaseException) -> bool:
@@ -145,38 +155,6 @@ def last_cause(error: BaseException) -> BaseException:
             return error
         error = cause
         seen.add(id(error))
-
-
-def _place(error: BaseException) -> str:
-    frame = user_frame(error)
-    return f" ({Path(frame.filename).name}, line {frame.lineno})" if frame else ""
-
-
-def _remedy(cause: BaseException, folder: Path | None) -> str | None:
-    """Return a sentence with the remedy for common errors, otherwise None."""
-    where = f"'{folder}'" if folder else "the results folder"
-    if isinstance(cause, MemoryError):
-        return "The memory of this machine is used up; lower --data.batch_size."
-    if "before Module.__init__() call" in str(cause):
-        return (
-            f"Expected a call of super().__init__() at the beginning of __init__"
-            f"{_place(cause)}, received an assignment before it; add the call."
-        )
-    if not isinstance(cause, OSError):
-        return None
-    known = {
-        errno.ENOSPC: f"The disk of {where} is full; free some space",
-        errno.EDQUOT: f"The quota of the disk of {where} is used up; free some space",
-        errno.EROFS: f"The disk of {where} cannot be written to; make it writable",
-    }
-    if cause.errno in known:
-        return f"{known[cause.errno]} and give the same command again, which goes on."
-    if cause.errno == errno.ENOENT and folder and not folder.is_dir():
-        return (
-            f"The results folder {where} has disappeared during the job; restore it, "
-            "or give the same command again to start again."
-        )
-    return None
 
 
 def _keep(error: Exception) -> Path:

@@ -114,6 +114,7 @@ def optimize(
 
     Raises:
         ValueError: a value cannot be used; the sentence says what was expected.
+        KeyboardInterrupt: it was interrupted; `Results` has saved what was begun.
 
     References:
         Wallace et al., End-to-End Diffusion Latent Optimization Improves Classifier
@@ -145,8 +146,18 @@ def optimize(
             enable_progress_bar=progress,
             **_placement(pipe),
         )
-        trainer.fit(module, datamodule=data)
+        _fit(trainer, module, data)
     return [kept.results[g] for g in data.generations if g in kept.results]
+
+
+def _fit(trainer: Trainer, module: GuidedGeneration, data: PromptsAndSeeds) -> None:
+    """Run a trainer, which would exit the whole program when it is interrupted."""
+    try:
+        trainer.fit(module, datamodule=data)
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
 
 
 class _Kept(GenerationCallback):

@@ -1,9 +1,10 @@
-"""Limits the files that the parser reads as settings."""
+"""Limits the texts and files that the parser reads as settings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -15,6 +16,8 @@ MOST_BYTES = 2**20
 """Size of the largest file of settings."""
 MOST_ALIASES = 8
 """Aliases in YAML beyond which a text is taken for a bomb."""
+SETTINGS = (".yaml", ".yml", ".json")
+"""Suffixes of files of settings; the parser reads others as well, such as prompts."""
 
 
 @contextmanager
@@ -34,15 +37,52 @@ def limited_files() -> Iterator[None]:
         setattr(kind, name, original)
 
 
-def plain_text(path: str) -> str:
-    """Return the text of a file of settings.
+def check_inline(arguments: Sequence[str]) -> None:
+    """Refuse settings in the arguments themselves that would not be read as written.
 
     Raises:
-        ValueError: it cannot be read, is too large, or is full of aliases.
+        ValueError: an argument repeats a key, or has too many aliases.
+    """
+    for argument in arguments:
+        value = argument.partition("=")[2] if argument[:2] == "--" else argument
+        what = f"The option '{argument[:40]}...'"
+        refuse_bombs(value, what)
+        if value.lstrip().startswith(("{", "[")):
+            try:
+                with suppress(yaml.YAMLError, RecursionError):  # the parser refuses it
+                    settings_in(value)
+            except ValueError as error:
+                raise ValueError(f"{what}: {error}.") from error
+
+
+def plain_text(path: str) -> str:
+    """Return the text of a file that an option names.
+
+    Raises:
+        ValueError: it cannot be read, is too large, is full of aliases, or repeats a
+            key.
     """
     text = read(path, "a config", MOST_BYTES).decode("utf-8")
     refuse_bombs(text)
+    if path.endswith(SETTINGS):
+        try:
+            with suppress(yaml.YAMLError, RecursionError):
+                settings_in(text)
+        except ValueError as error:
+            raise ValueError(f"'{Path(path).name}': {error}") from error
     return text
+
+
+def settings_in(text: str) -> Any:
+    """Return the plain values that a text of YAML holds.
+
+    Raises:
+        ValueError: a key is repeated, or there are too many aliases.
+        yaml.YAMLError: it is no YAML.
+        RecursionError: it is nested too deeply.
+    """
+    refuse_bombs(text)
+    return yaml.load(text, _Strict)  # a SafeLoader
 
 
 def refuse_bombs(text: str, what: str = "it") -> None:
@@ -61,3 +101,22 @@ def refuse_bombs(text: str, what: str = "it") -> None:
             aliases = sum(isinstance(t, yaml.AliasToken) for t in yaml.scan(text))
     if aliases > MOST_ALIASES:
         raise ValueError(f"{what} has {aliases} aliases; write the values out")
+
+
+class _Strict(yaml.SafeLoader):
+    """Reads plain values only, and refuses duplicate keys."""
+
+
+def _mapping(loader: _Strict, node: yaml.MappingNode) -> dict[Any, Any]:
+    places: dict[str, tuple[int, int]] = {}
+    for key, _ in node.value:
+        place = key.start_mark.line + 1, key.start_mark.column
+        if isinstance(key.value, str) and places.setdefault(key.value, place) != place:
+            raise ValueError(
+                f"the key '{key.value}' of line {places[key.value][0]} stands in line "
+                f"{place[0]} again; remove one"
+            )
+    return loader.construct_mapping(node, deep=True)
+
+
+_Strict.add_constructor("tag:yaml.org,2002:map", _mapping)

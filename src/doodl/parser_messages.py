@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-import sys
 from collections.abc import Iterable, Iterator
+
+from doodl.parser_classes import class_sentence, given
 
 TYPES = {
     "int": "a whole number",
@@ -46,10 +47,16 @@ def sentence(message: str, parser: argparse.ArgumentParser) -> str:
     for pattern in UNKNOWN:
         if found := pattern.search(message):
             return unknown(found["key"].partition("=")[0], keys_of(parser))
+    linked = re.search(r"argument (?:\w+\()?([\w.]+)\)? --> ([\w.]+):", message)
+    if linked:
+        return (
+            f"Expected no --{linked[2]}, which --{linked[1]} sets as well; set "
+            f"--{linked[1]} alone."
+        )
     key, colon, rest = message.partition(": ")
     if not (colon and key.startswith("--")):
         return _without_objects(message)
-    return _class_path(key, rest) or _value(key, rest) or _without_objects(message)
+    return class_sentence(key, rest) or _value(key, rest) or _without_objects(message)
 
 
 def unknown(key: str, known: Iterable[str]) -> str:
@@ -64,13 +71,15 @@ def unknown(key: str, known: Iterable[str]) -> str:
 
 def nearest(key: str, known: Iterable[str]) -> str:
     """Return "did you mean --X?" with the most similar key, or an empty text."""
-    known = sorted(set(known))
-    last = key.rpartition(".")[2]
-    same = [name for name in known if name.rpartition(".")[2] == last]
-    close = same or difflib.get_close_matches(key, known, 1, 0.6)
-    if not close:
-        tails = {name.rpartition(".")[2]: name for name in known}
-        close = [tails[t] for t in difflib.get_close_matches(last, tails, 1, 0.75)]
+    known = sorted(name for name in set(known) if not key.startswith(f"{name}."))
+    group, _, last = key.rpartition(".")
+    tails = {name.rpartition(".")[2]: name for name in known}
+    siblings = {t: name for t, name in tails.items() if name == f"{group}.{t}"}
+    close = [name for name in known if name.rpartition(".")[2] == last]
+    for names, likeness in ((siblings, 0.6), (tails, 0.75)):
+        near = difflib.get_close_matches(last, names, 1, likeness)
+        close = close or [names[tail] for tail in near]
+    close = close or difflib.get_close_matches(key, known, 1, 0.75)
     return f"did you mean --{close[0]}?" if close else ""
 
 
@@ -91,85 +100,6 @@ def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParse
             yield from (p for p in choices.values() if hasattr(p, "_actions"))
 
 
-def _class_path(key: str, rest: str) -> str | None:
-    """Return the sentence for a value that should name a class."""
-    found = re.search(r"Problem with given class_path '([^']*)': (.*?)(?: - |$)", rest)
-    if found:
-        return _not_imported(key, *found.groups())
-    if "Unable to load config" in rest:
-        given = re.search(r"config ['\"](.*?)['\"]", rest)
-        return (
-            f"Expected 'setting: value' pairs or a file of them for {key}, received "
-            f"'{given[1] if given else ''}'; `doodl fit --help` lists the settings."
-        )
-    abstract = re.search(r"class, but (\S+) is abstract", rest)
-    if abstract and abstract[1].startswith("doodl."):  # settings without a class
-        return (
-            f"Expected a class for {key} before its settings, received none; name it "
-            f"first, as {key} MODULE.CLASS."
-        )
-    if abstract:
-        return (
-            f"Expected a class with all methods for {key}, received "
-            f"{abstract[1]}, which is abstract; define its abstract methods, or "
-            "give another class."
-        )
-    kind = re.search(r"(?:protocol|subclass of)\s+([\w.]+)", rest)
-    if kind:
-        path = re.search(r"Expected a path but (\S+) either", rest)
-        value = path[1] if path else _given(rest)
-        name = kind[1].rpartition(".")[2] or "class"
-        advice = (
-            f"give another class, or wrap a function or module: {key} "
-            f"doodl.guides.Function {key}.function {value}."
-            if name == "Guide"
-            else "give another class."
-        )
-        return f"Expected a {name} for {key}, received '{value}'; {advice}"
-    if "dot import path" in rest:
-        return (
-            f"Expected a class for {key} as MODULE.CLASS, received "
-            f"'{_given(rest) or rest.rpartition(': ')[2]}'."
-        )
-    return None
-
-
-def _not_imported(key: str, path: str, reason: str) -> str:
-    """Return the sentence for a class path that leads nowhere."""
-    if path.endswith(".py"):
-        path = path[:-3].replace("/", ".").strip(".")
-        return (
-            f"Expected a class for {key} as MODULE.CLASS, received a file; write "
-            f"{key} {path}.ClassName, with the class's own name."
-        )
-    missing = re.search(r"No module named '([^']+)'", reason)
-    if missing and not f"{path}.".startswith(f"{missing[1]}."):
-        return (
-            f"Expected a class for {key}, received '{path}', whose file imports "
-            f"'{missing[1]}', which is not installed; install it."
-        )
-    if "has no attribute 'keys'" in reason:
-        return (
-            f"Expected 'setting: value' pairs as init_args of {key}, received a text "
-            "that is none."
-        )
-    advice = _similar(path) or (
-        "correct the name, or run the command in the folder of its file."
-    )
-    return (
-        f"Expected a class for {key} as MODULE.CLASS, received '{path}': "
-        f"{reason.strip().rstrip('.')}; {advice}"
-    )
-
-
-def _similar(path: str) -> str:
-    """Return "did you mean X?" for a class of a module that is there."""
-    module, _, name = path.rpartition(".")
-    names = [n for n in dir(sys.modules.get(module)) if not n.startswith("_")]
-    close = [n for n in difflib.get_close_matches(name, names, 1, 0.6) if n != name]
-    return f"did you mean {module}.{close[0]}?" if close else ""
-
-
 def _value(key: str, rest: str) -> str | None:
     """Return the sentence for a value of the wrong type."""
     union = re.search(r"Union subtypes:? Subtypes: \[(.*?)\] Errors", rest)
@@ -188,13 +118,8 @@ def _value(key: str, rest: str) -> str | None:
         expected = _name((single or each)[1])  # type: ignore[index]
     else:
         return None
-    value = _without_objects(_given(rest))
+    value = _without_objects(given(rest))
     return f"Expected {expected} for {key}, received {value or 'nothing'}."
-
-
-def _given(rest: str) -> str:
-    found = re.search(r".*(?:Got|Given) value: (.*)$", rest)
-    return found[1].strip() if found else ""
 
 
 def _split(types: str) -> list[str]:

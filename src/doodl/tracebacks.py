@@ -17,6 +17,14 @@ LIBRARIES = (sys.prefix, sys.base_prefix, os.path.dirname(os.__file__), "<")
 Frame: TypeAlias = traceback.FrameSummary | None
 
 
+def message_of(error: BaseException) -> str:
+    """Return the message of an exception, whose own code for it may fail."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
 def raised_here(error: BaseException) -> bool:
     """Return whether an exception was raised by a line of this package."""
     frames = traceback.extract_tb(error.__traceback__)

@@ -364,6 +364,29 @@ def test_a_ratings_file_of_another_sheet_is_refused(results, run, refused, tmp_p
     assert "Expected sheet and answers" in refused(*options, "--sheet", key)
 
 
+def test_a_rater_counts_once(results, run, refused, tmp_path):
+    one, other = results("one"), results("other")
+    run("report", one, other)
+    key = one / "report" / "sheet_key.json"
+    sheet = json.loads(key.read_text())["sheet"]
+    answers = tmp_path / "answers.json"
+    answers.write_text(json.dumps({"sheet": sheet, "answers": {}}))
+    twice = (answers, tmp_path / "." / "answers.json")
+    message = refused("test", "--sheet", key, "--ratings", *twice)
+    assert f"one file of answers of each rater, received '{answers}' twice" in message
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", "~nobody9/x", "null"])
+def test_paths_are_read_as_everywhere(refused, results, monkeypatch, tmp_path, path):
+    for command in (["test", "--results"], ["report"]):
+        assert "a folder of results" in refused(*command, path)
+    answers = ["--ratings", path, "--sheet", "x"]
+    assert "answers" in refused("test", *answers)
+    assert "references" in refused("test", "--results", results(), "--references", path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert "no results folder" in refused("report", "~/gone")
+
+
 @pytest.mark.parametrize("name", ["no.such.Judge", "doodl.guides.Symmetry"])
 def test_a_judge_has_to_exist_and_to_name_attributes(results, refused, name):
     assert name in refused("test", "--results", results(), "--verdict", name)

@@ -11,9 +11,15 @@ import time
 import pytest
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from doodl.cli import main
 from doodl.exits import NothingMade, exit_in_one_sentence, remember_folder
 from doodl.terminal import Display, forgiving_output, line, shown
 from processes import end, start
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("of its own")
 
 
 @pytest.fixture
@@ -48,6 +54,8 @@ def full(folder):
         (MemoryError(), 2, "lower --data.batch_size. The traceback is in"),
         (RuntimeError(), 2, "without a message; the traceback is in"),
         (RuntimeError("x" * 5000), 2, "xxx...; the traceback is in"),
+        (Mute(), 2, "without a message; the traceback is in"),
+        (ChildProcessError("x"), 2, "ChildProcessError (test_exits.py, line "),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -94,10 +102,41 @@ def test_a_results_folder_that_has_disappeared_is_named(ends, tmp_path):
     assert f"'{tmp_path / 'gone'}' has disappeared during the job; restore it" in err
 
 
+@pytest.mark.parametrize("code", [errno.EISDIR, errno.EEXIST, errno.ENOTDIR])
+def test_what_stands_in_the_place_of_a_file_is_named(ends, tmp_path, code):
+    error = OSError(code, "x", "a.part", None, "a.csv")
+    remember_folder(error, tmp_path)
+    code, err = ends(error)
+    assert code == 1
+    assert "Something else is in the place of 'a.csv'; remove it, and give" in err
+
+
+def test_a_very_long_sentence_keeps_both_ends(ends):
+    _, err = ends(NothingMade(f"first {'x' * 10**6} last"))
+    assert err.startswith("doodl: first x")
+    assert err.endswith("x last\n")
+    assert len(err) < 2100
+
+
 def test_an_exception_can_be_raised_instead(monkeypatch):
     monkeypatch.setenv("DOODL_TRACEBACK", "1")
     with pytest.raises(KeyError), exit_in_one_sentence():
         raise KeyError("x")
+
+
+@pytest.mark.parametrize("value", ["", "0", "false", "False"])
+def test_a_variable_that_says_no_is_no(monkeypatch, ends, value):
+    monkeypatch.setenv("DOODL_TRACEBACK", value)
+    assert ends(KeyError("x"))[0] == 2
+
+
+@pytest.mark.parametrize("name", ["LOCAL_RANK", "NODE_RANK", "MASTER_PORT"])
+def test_a_launchers_variable_has_to_be_a_number(monkeypatch, capsys, name):
+    monkeypatch.setenv(name, "abc")
+    with pytest.raises(SystemExit) as exit_:
+        main(["fit"])
+    assert exit_.value.code == 2
+    assert f"environment variable {name}, received 'abc'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -66,6 +66,13 @@ def no_tokenizer(folder):
     (folder / "tokenizer").mkdir()
 
 
+def no_token_limit(folder):
+    path = folder / "tokenizer" / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    del config["model_max_length"]
+    path.write_text(json.dumps(config))
+
+
 def other_class(folder):
     index = json.loads((folder / "model_index.json").read_text())
     index["unet"] = ["diffusers", "NoSuchNetwork"]
@@ -106,3 +113,10 @@ def test_a_damaged_model_folder_is_a_sentence(folder, monkeypatch, tmp_path, dam
     if "lacks" in damage.__name__:
         assert "lacks the weight" in str(error.value)
     assert not (tmp_path / "code-ran").exists()
+
+
+def test_a_tokenizer_without_a_limit_is_a_sentence(folder):
+    no_token_limit(folder)
+    model = load_text_to_image(str(folder))
+    with pytest.raises(ValueError, match=r"model_max_length .*text_encoder's token"):
+        model.text_inputs()

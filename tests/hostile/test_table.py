@@ -14,6 +14,7 @@ import pytest
 from doodl import cli
 
 LONG = "a ring " * 60
+TIMER = "--trainer.callbacks+ lightning.pytorch.callbacks.Timer"
 EVIL = "\x1b[2Jring\u202egnir"
 
 COMMANDS = [
@@ -47,6 +48,10 @@ CONFIGS = [
     (f"--data.seeds=[&a,1,{'*a,' * 16}]", "The option .* has 16 aliases; write"),
     ("--data pipe", "pipe"),
     ("--model.guide pipe", "Expected a config for --model.guide"),
+    ("--trainer hours.yaml", "'max_time' of line 1 stands in line 2 again"),
+    ("--model.guide mirrors.yaml", "'class_path' of line 1 stands in line 2 again"),
+    ("--model.guide {class_path: a.B, class_path: a.C}", "'class_path' of line 1 st"),
+    ("--trainer.callbacks+ [{class_path: a.B, class_path: a.C}]", "'class_path' of"),
     ("--config tab.yaml", "Could not read the config 'tab.yaml'"),
     ("--config open.yaml", "Could not read the config 'open.yaml'"),
     ("--config binary.yaml", "Could not read the config 'binary.yaml'"),
@@ -70,6 +75,7 @@ KEYS = [
     ("--model.guide.init_args.colour 1", "exists, received 'colour'"),
     ("--model.guide.colour 1", "exists, received 'colour'"),
     ("--optimizer torch.optim.SGD", "exists, received --optimizer"),
+    ("--model.lr 3", "exists, received --model.lr; `doodl fit --help` lists"),
     ("--model.num_steps few", "whole number for --model.num_steps, received few"),
     ("--model.num_steps 1.5", "whole number for --model.num_steps"),
     ("--model.num_steps null", "whole number for --model.num_steps"),
@@ -94,6 +100,14 @@ CLASSES = [
     ("--model.pretrained folder", "model_index.json at 'folder', found none there"),
     ("--model.pretrained gone.safetensors", "no checkpoint at 'gone.safetensors'"),
     ("--model.guide 5", "as MODULE.CLASS, received '5'"),
+    ("--model.guide ./own.Own", "received './own.Own'; write --model.guide own.Own"),
+    ("--model.guide own.py", "a file; write --model.guide own.ClassName"),
+    ("--model.guide=", "as MODULE.CLASS, received ''"),
+    ("--model.guide {class_path: null}", "as MODULE.CLASS, received another value"),
+    ("--model.guide {class_path: 5}", "as MODULE.CLASS, received another value"),
+    ("--model.guide {class_path: own.Own, init_args: null}", "leave init_args out"),
+    ("--model.guide unset.Own", "a value for 'size' of unset.Own, received none"),
+    ("--model.guide moving.Own", "leave the working folder at .*set it back"),
     ("--model.guide doodl.generation.Generation", "a Guide for --model.guide, .*Gene"),
     ("--model.verdict doodl.guides.Symmetry", "a Verdict for --model.verdict"),
     ("--trainer.callbacks nowhere.X", "'nowhere.X': No module named"),
@@ -211,6 +225,17 @@ VALUES = [
     ("--trainer.fast_dev_run true", "no trainer.fast_dev_run"),
     ("--trainer.max_time 00:00:00:00", "max_time above zero"),
     ("--trainer.gradient_clip_val 1", "no trainer.gradient_clip_val"),
+    ("--trainer.sync_batchnorm true", "no trainer.sync_batchnorm, received True"),
+    ("--trainer.gradient_clip_algorithm norm", "no trainer.gradient_clip_algorithm"),
+    ("--trainer.log_every_n_steps 5", "no trainer.log_every_n_steps"),
+    ("--trainer.reload_dataloaders_every_n_epochs 1", "no trainer.reload_dataload"),
+    ("--trainer.model_registry x", "no trainer.model_registry"),
+    ("--trainer.num_nodes 0", "num_nodes of at least 1, received 0"),
+    ("--trainer.max_time {centuries: 1}", r"DD:HH:MM:SS, received \{'centuries': 1\}"),
+    ("--trainer.max_time {hours: -1}", "max_time above zero"),
+    ("--trainer.default_root_dir x", "--trainer.default_root_dir.*results.folder"),
+    ("--trainer.callbacks+ doodl.callbacks.Results", "one callback Results, received"),
+    (TIMER, "settings that a configuration can hold, received Interval.step"),
     ("--trainer.accumulate_grad_batches 2", "of 1, received 2"),
     ("--trainer.strategy ddp", "independent.*received ddp"),
     ("--trainer.devices abc", "devices"),
@@ -246,6 +271,12 @@ CASES = [
     *((["predict", *text.split(" ", 1)], words) for text, words in PREDICT),
     *WHOLE,
 ]
+GUIDE = """from doodl.guides import Guide
+
+class Own(Guide):
+    def forward(self, pixels, targets):
+        return pixels.mean((1, 2, 3))
+"""
 FILES = {
     "repeated.yaml": "model: {num_steps: 2, num_steps: 3}\n",
     "twice.yaml": "model:\n  num_steps: 2\n  num_steps: 3\n",
@@ -257,6 +288,11 @@ FILES = {
     "empty.yaml": "",
     "list.yaml": "- 1\n",
     "five.yaml": "model: 5\n",
+    "hours.yaml": "max_time: null\nmax_time: 00:00:01:00\n",
+    "mirrors.yaml": "class_path: doodl.guides.Symmetry\n" * 2,
+    "own.py": f"{GUIDE}    size: int = 3\n",
+    "unset.py": f"{GUIDE}    def __init__(self, size):\n        super().__init__()\n",
+    "moving.py": f"import os\nos.chdir('folder')\n{GUIDE}    pass\n",
     "lacking.py": "import no_such_package\n",
     "leaving.py": "import sys\n\nsys.exit(0)\n",
     "text.yaml": "model\n",

@@ -214,6 +214,21 @@ def test_broken_files_of_a_folder_are_named_or_made_again(tmp_path):
         archive.check({"height": 64})
 
 
+def test_what_stands_in_the_place_of_a_generations_files_is_replaced(tmp_path):
+    archive, generation = Archive(tmp_path), Generation("a", 0)
+    archive.open({})
+    row = {"id": generation.id, "prompt": "a", "status": "finished"}
+    (tmp_path / generation.id).write_text("a file")
+    archive.save(generation, {"best.png": b"x"}, row)
+    for name in ("best.png", "summary.json"):
+        (tmp_path / generation.id / name).unlink()
+        (tmp_path / generation.id / name / "inner").mkdir(parents=True)
+    assert archive.remaining([generation]) == [generation]
+    archive.save(generation, {"best.png": b"x"}, row)
+    assert (tmp_path / generation.id / "best.png").read_bytes() == b"x"
+    assert (tmp_path / generation.id / "summary.json").is_file()
+
+
 def test_a_picture_that_has_changed_is_made_from_anew(tmp_path):
     picture = tmp_path / "mine.png"
     picture.write_bytes(b"first")

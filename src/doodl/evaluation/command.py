@@ -15,7 +15,7 @@ from doodl.evaluation.ratings import KEY, rating_lines
 from doodl.evaluation.scores import Scorers, score, to_csv
 from doodl.evaluation.summary import Evaluation, evaluate
 from doodl.evaluation.verdicts import Describes, make_judge
-from doodl.files import folder_at, read_table, write
+from doodl.files import folder_at, named, read_table, write
 from doodl.pretrained import Clip, load_clip
 
 
@@ -60,8 +60,9 @@ def test(options: Sequence[str]) -> None:
         check_lpips(known.lpips)
     clip, judge = find_clip(methods, known.clip), find_judge(known.verdict)
     far = {}
-    if known.references:
-        far = find_distances(methods, Path(known.references), known.features, clip)
+    if known.references is not None:
+        references = named(known.references, "the references")
+        far = find_distances(methods, references, known.features, clip)
     evaluation = scored(methods, clip, judge, known.lpips)
     evaluation.ratings, evaluation.against = lines, known.against
     evaluation.distances = far
@@ -189,8 +190,9 @@ def read_categories(path: str | None) -> dict[str, str]:
 def _sheet(ratings: Sequence[str], results: Sequence[str], given: str | None) -> Path:
     """Return the sheet's key: the given one, or one near answers or results."""
     if given is not None:
-        return Path(given)
-    near = [Path(ratings[0]).parent, *(Path(folder) / "report" for folder in results)]
+        return named(given, "the sheet's key")
+    folders = [named(folder, "a folder of results") for folder in results]
+    near = [named(ratings[0], "answers").parent, *(f / "report" for f in folders)]
     for folder in near:
         if (folder / KEY).is_file():
             return folder / KEY

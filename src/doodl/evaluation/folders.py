@@ -12,6 +12,7 @@ from typing import Any
 from doodl.evaluation.layouts import Iterate, Result, bare, listed, own
 from doodl.evaluation.records import latents, opened, updates
 from doodl.evaluation.statistics import Key
+from doodl.files import named
 from doodl.jobs.tables import SUMMARY
 
 
@@ -57,7 +58,7 @@ def read_methods(
         ValueError: a folder has no results, pictures of two sizes, is named twice, or
             has no generation in common with any other.
     """
-    paths = [Path(folder) for folder in folders]
+    paths = [named(folder, "a folder of results") for folder in folders]
     twice = [p for p, count in Counter(p.resolve() for p in paths).items() if count > 1]
     if twice:
         raise ValueError(f"Expected different folders, received '{twice[0]}' twice.")

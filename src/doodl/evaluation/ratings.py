@@ -15,6 +15,7 @@ from typing import Any
 from doodl.evaluation.folders import Method
 from doodl.evaluation.markdown import table
 from doodl.evaluation.statistics import majority
+from doodl.files import named, read_text
 
 CHOICES = ("left", "right", "same")
 """Answers to a question."""
@@ -92,11 +93,18 @@ def read_answers(
     Raises:
         ValueError: a file is unreadable, or of another sheet.
     """
+    paths = [named(file, "answers") for file in files]
+    twice = [p for p, count in Counter(p.resolve() for p in paths).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"Expected one file of answers of each rater, received '{twice[0]}' twice; "
+            "leave one out."
+        )
     sheet = _read(Path(key), ("sheet", "questions"))
     questions = [Question(**question) for question in sheet["questions"]]
     known = {question.id for question in questions}
     answers: dict[str, list[str]] = defaultdict(list)
-    for path in map(Path, files):
+    for path in paths:
         found = _read(path, ("sheet", "answers"))
         if found["sheet"] != sheet["sheet"] or not found["answers"].keys() <= known:
             raise ValueError(
@@ -114,11 +122,10 @@ def read_answers(
 
 
 def _read(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(f"There is no file '{path}' of a rating sheet.")
+    text = read_text(path, "a file of a rating sheet")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"Could not read the ratings '{path}': {error}.") from error
     if not isinstance(content, dict) or not content.keys() >= set(names):
         raise ValueError(f"Expected {' and '.join(names)} in '{path}'.")

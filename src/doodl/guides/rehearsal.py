@@ -28,7 +28,7 @@ from doodl.guides.returned import (
     check_terms,
     same,
 )
-from doodl.tracebacks import is_users, raised_here, user_frame
+from doodl.tracebacks import is_users, message_of, raised_here, user_frame
 
 SIDE = 64
 """Side of the pictures in pixels for guides without an input size."""
@@ -142,7 +142,9 @@ def _blaming(name: str) -> Iterator[None]:
             raise
         frame = user_frame(error)
         place = f" in {Path(frame.filename).name}, line {frame.lineno}" if frame else ""
-        text = " ".join(str(error).split())[:300].rstrip(".")
+        text = (
+            " ".join(message_of(error).split())[:300].rstrip(".") or "without a message"
+        )
         if "numpy()" in text:
             text = "NumPy has no gradient; use the operations of torch"
         raise ValueError(

@@ -106,8 +106,8 @@ class Archive:
             there = json.loads(read(path, "the settings of these results"))
         except (ValueError, RecursionError) as error:
             raise ValueError(
-                f"Could not read the settings of these results, '{path}': {error}; "
-                "choose another --results.folder."
+                f"Could not read the settings of these results, '{path}' "
+                f"({str(error).rstrip('.')}); choose another --results.folder."
             ) from error
         changed = differences(there, json.loads(json.dumps(settings)))
         if changed:
@@ -174,13 +174,15 @@ class Archive:
     ) -> None:
         """Write a generation's files, and last its row as the summary."""
         folder = self.folder / generation.id
+        if folder.is_file():  # a damaged folder is repaired
+            folder.unlink()
         folder.mkdir(exist_ok=True)
-        for name, content in files.items():
-            if (folder / name).is_dir():  # a damaged folder is repaired
+        row = {**row, "files": sorted(name for name in files if files[name])}
+        last = {SUMMARY: json.dumps(row, indent=2).encode()}
+        for name, content in {**files, **last}.items():
+            if (folder / name).is_dir():
                 shutil.rmtree(folder / name)
             write(folder / name, content)
-        row = {**row, "files": sorted(name for name in files if files[name])}
-        write(folder / SUMMARY, json.dumps(row, indent=2).encode())
 
     # Begun batches ----------------------------------------------------------------
 

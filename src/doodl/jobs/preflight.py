@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import (
-    BatchSizeFinder,
-    GradientAccumulationScheduler,
-    StochasticWeightAveraging,
-    Timer,
-)
 
 from doodl.events import Events
 from doodl.generation import Generation
@@ -22,20 +16,12 @@ from doodl.guides.rehearsal import Stage, rehearse, users_guides
 from doodl.jobs.data import PromptsAndSeeds
 from doodl.jobs.dealing import Work, count_alone
 from doodl.jobs.strategy import refuse_stock_strategies
+from doodl.jobs.trainer_settings import refuse_trainer_settings
 from doodl.precision import placement_of, weights_of
 from doodl.pretrained import load_text_to_image
 from doodl.pretrained.outline import outline
 from doodl.render_settings import RenderSettings
 
-MEANINGLESS = (
-    "max_epochs",
-    "min_epochs",
-    "min_steps",
-    "limit_val_batches",
-    "limit_test_batches",
-    "val_check_interval",
-)
-"""Settings of a trainer for loops that do not exist here."""
 COLUMNS = {
     "guide_prompt": (
         "guide prompt",
@@ -165,77 +151,3 @@ def _size(module: Any) -> tuple[int, int] | None:
     except (ValueError, OSError):  # reported when the model is loaded
         return None
     return shape[1] * model.factor, shape[2] * model.factor
-
-
-def refuse_trainer_settings(trainer: Trainer) -> None:
-    """Refuse a trainer that would change the gradient, or leave updates out.
-
-    Raises:
-        ValueError: it clips gradients, adds those of several updates, ends a batch of
-            generations before its updates are done, or makes
-            nothing.
-    """
-    for name, value in _shortened(trainer).items():
-        raise ValueError(
-            f"Expected no trainer.{name}, received {value}, which would end a "
-            "generation before its updates are done; set model.num_updates."
-        )
-    time = next((c for c in trainer.callbacks if isinstance(c, Timer)), None)  # type: ignore[attr-defined]
-    if time is not None and not (time.time_remaining() or 0) > 0:
-        raise ValueError(
-            "Expected a trainer.max_time above zero, received none in which anything "
-            "can be made; give a longer one as 00:08:00:00."
-        )
-    if trainer.gradient_clip_val:
-        raise ValueError(
-            f"Expected no trainer.gradient_clip_val, received "
-            f"{trainer.gradient_clip_val}; the optimiser's clip limits every element."
-        )
-    if trainer.accumulate_grad_batches != 1:
-        raise ValueError(
-            f"Expected trainer.accumulate_grad_batches of 1, received "
-            f"{trainer.accumulate_grad_batches}; a training batch is one update."
-        )
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, UNFIT):
-            raise ValueError(
-                f"Expected no callback {type(callback).__name__}, which changes how "
-                "many batches an update has or what it does; leave it out."
-            )
-
-
-def _shortened(trainer: Trainer) -> dict[str, Any]:
-    """Return the settings that would leave updates or generations out, by name."""
-    # The first two set the others as well.
-    limits: dict[str, Any] = {
-        "fast_dev_run": vars(trainer)["fast_dev_run"] or None,
-        "overfit_batches": vars(trainer)["overfit_batches"] or None,
-        "max_steps": None if trainer.max_steps == -1 else trainer.max_steps,
-    }
-    for name in ("limit_train_batches", "limit_predict_batches"):
-        limit = getattr(trainer, name)
-        whole = isinstance(limit, float) and limit == 1
-        limits[name] = None if whole else limit
-    return {name: value for name, value in limits.items() if value is not None}
-
-
-UNFIT = (GradientAccumulationScheduler, StochasticWeightAveraging, BatchSizeFinder)
-"""Callbacks of Lightning that would change the updates."""
-
-
-def refuse_meaningless_settings(given: Mapping[str, Any]) -> None:
-    """Refuse settings of a trainer that nothing here reads.
-
-    Args:
-        given: those of the command line and its configurations.
-
-    Raises:
-        ValueError: naming the setting.
-    """
-    for name in MEANINGLESS:
-        if given.get(name) is not None:
-            raise ValueError(
-                f"Expected no trainer.{name}, received {given[name]}, which means "
-                "nothing here: data decides how many batches there are, and "
-                "model.num_updates how many updates; leave it out."
-            )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from doodl.pretrained.texts import TextInput, warn_of_cuts
+from doodl.pretrained.texts import TextInput, longest, warn_of_cuts
 from doodl.sampling.denoiser import Conditioning, classifier_free
 from doodl.sampling.schedule import FlowSchedule, Schedule
 
@@ -197,7 +197,7 @@ class TextToImage(ABC):
             encoder: name of the encoder in the pipeline.
             tokenizer: the encoder's tokenizer.
         """
-        return tokenizer.model_max_length
+        return longest(tokenizer, encoder)
 
     def text_encoders(self) -> list[nn.Module]:
         """Return the pipeline's text encoders."""

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+MOST_TOKENS = 10**6
+"""Larger limits of a tokenizer mean that it has none."""
+
 
 @dataclass(frozen=True)
 class TextInput:
@@ -21,6 +24,26 @@ class TextInput:
     encoder: str
     tokenizer: Any
     limit: int
+
+
+def longest(tokenizer: Any, encoder: str) -> int:
+    """Return the number of tokens that a tokenizer of transformers is made for.
+
+    Args:
+        tokenizer: of transformers.
+        encoder: name of its text encoder, for the error message.
+
+    Raises:
+        ValueError: the tokenizer does not say.
+    """
+    limit = tokenizer.model_max_length
+    if limit > MOST_TOKENS:  # what transformers gives for none
+        raise ValueError(
+            f"Expected model_max_length in tokenizer_config.json of the {encoder}'s "
+            "tokenizer, received none; add the number of tokens that it reads, such "
+            "as 77."
+        )
+    return limit
 
 
 def cut_tail(tokenizer: Any, text: str, limit: int) -> str:
