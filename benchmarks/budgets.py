@@ -18,8 +18,12 @@ COLUMNS = {
 PAPER = "edict paper exact"
 GOALS = ("guide", "judge", "right")
 """Columns of which the paper's gain is looked for."""
+SAFE = (*GOALS, "whiteness")
+"""Columns in which a cheaper composition may not fall behind."""
 Scores = dict[str, float]
 """Scores of one generation at one update."""
+Columns = dict[str, dict[Key, float]]
+"""Scores of all generations, by column."""
 
 
 @dataclass
@@ -41,9 +45,9 @@ class Run:
     scores: dict[Key, list[Scores]]
 
 
-def best(made: Run, budget: float, each: float) -> dict[str, dict[Key, float]]:
+def best(made: Run, budget: float, each: float) -> Columns:
     """Return the scores of the guide's favourites within a budget, by column."""
-    found: dict[str, dict[Key, float]] = {name: {} for name in COLUMNS}
+    found: Columns = {name: {} for name in COLUMNS}
     for key, line in made.scores.items():
         count = 1 + int((budget - made.first) // each) if each else 1
         if made.first > budget:
@@ -70,28 +74,65 @@ def reached(made: Run, each: float, column: str, goal: float) -> float | None:
     return next(found, None)
 
 
-def gains(runs: dict[str, Run], budget: int) -> str:
-    """Return the calls that the paper's scores take, of every composition.
+def gains(runs: dict[str, Run]) -> str:
+    """Return what reaches the paper's scores, and with how many calls.
 
-    The paper's rule has them within a budget; its cost is its own curve's. Calls that
-    are repeated only because no graph was kept do not count.
+    The paper's rule has them after all of its updates, at the cost of its own curve.
+    Calls that are repeated only because no graph was kept do not count.
     """
     paper = runs[PAPER]
-    columns = best(paper, budget, paper.kept)
+    columns = best(paper, paper.budget, paper.kept)
+    updates = max(map(len, paper.scores.values())) - 1
+    calls = fmean(columns["calls"].values())
+    named = {
+        f"{name}, graphs kept" if made.kept < made.each else name: made
+        for name, made in runs.items()
+    }
+    return "\n".join(
+        [
+            f"Calls a picture to what {updates} updates of the paper's rule reach, "
+            f"which take {calls:.0f}:",
+            "",
+            *_reaching(named, paper, columns),
+            "",
+            f"Within a quarter of these calls, less those {updates} updates:",
+            "",
+            *_within(named, columns, calls / 4),
+        ]
+    )
+
+
+def _reaching(runs: dict[str, Run], paper: Run, columns: Columns) -> list[str]:
+    """Return a table of the calls after which each run has the scores of `columns`."""
     goals = {name: fmean(columns[name].values()) for name in GOALS}
     costs = {name: reached(paper, paper.kept, name, goals[name]) for name in GOALS}
     rows = []
     for name, made in runs.items():
         found = {c: reached(made, made.kept, c, goals[c]) for c in GOALS}
-        rows.append(
-            [
-                f"{name}, graphs kept" if made.kept < made.each else name,
-                *(_times(found[c], costs[c]) for c in GOALS),
+        rows.append([name, *(_times(found[c], costs[c]) for c in GOALS)])
+    return table(["", *(_goal(name, goals[name]) for name in GOALS)], rows)
+
+
+def _within(runs: dict[str, Run], columns: Columns, budget: float) -> list[str]:
+    """Return a table of the differences between runs within a budget and `columns`."""
+    rows = []
+    for name, made in runs.items():
+        some = best(made, budget, made.kept)
+        if some["calls"]:
+            pairs = {c: (some[c], columns[c]) for c in SAFE}
+            pairs["guide − judge"] = _gap(some), _gap(columns)
+            cells = [
+                cell(compare(*pair).difference, COLUMNS.get(c, 1), signed=True)
+                for c, pair in pairs.items()
             ]
-        )
-    header = ["", *(_goal(name, goals[name]) for name in GOALS)]
-    title = f"Calls a picture to what the paper's rule reaches within {budget}:"
-    return "\n".join([title, "", *table(header, rows)])
+            rows.append([name, *cells, f"{fmean(some['calls'].values()):.0f}"])
+    return table(["", *SAFE, "guide − judge", "calls"], rows)
+
+
+def _gap(columns: Columns) -> dict[Key, float]:
+    """Return by how much the guide's score exceeds the judge's."""
+    judge = columns["judge"]
+    return {key: value - judge[key] for key, value in columns["guide"].items()}
 
 
 def _goal(name: str, value: float) -> str:

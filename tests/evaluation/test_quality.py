@@ -87,9 +87,24 @@ def test_the_calls_to_the_papers_score_are_counted_on_its_own_curve(made):
     import budgets
 
     quick = replace(made, first=2.0, kept=1.0)
-    text = budgets.gains({budgets.PAPER: made, "quick": quick}, 100)
+    text = budgets.gains({budgets.PAPER: made, "quick": quick})
+    assert "what 2 updates of the paper's rule reach, which take 15:" in text
     assert "| quick, graphs kept | 3 (4.2 × fewer) |" in text
     assert f"| {budgets.PAPER}, graphs kept | 12 (1.0 × fewer) |" in text
+
+
+def test_within_a_quarter_of_the_calls_only_what_they_pay_for_is_compared(made):
+    import budgets
+
+    quick = replace(made, first=2.0, kept=1.0, each=1.0)
+    slow = replace(quick, first=4.0)
+    text = budgets.gains({budgets.PAPER: made, "quick": quick, "slow": slow})
+    rows = text.partition("Within a quarter of these calls, less those 2 updates")[2]
+    (row,) = (line for line in rows.splitlines() if "quick" in line)
+    assert row.startswith("| quick | +0.000")  # its second rendering, for 3 calls
+    assert row.endswith("| 3 |")
+    assert "slow" not in rows
+    assert budgets.PAPER not in rows
 
 
 def test_the_rarest_caption_comes_first(world, monkeypatch):
