@@ -8,8 +8,8 @@ Prompts and seeds are those of tuning (`splits.py`), so that no table uses them.
 is one guided prediction; the gradient of a call counts 1.4 more, and what an adjoint
 repeats counts again (`gradient_calls`). Guide, judge and decoder are not counted. Every
 line is the picture that the guide preferred within the budget. The same command goes on
-with what is finished; `--budgets` beyond what was run runs it again. `gains.md` compares
-with all updates of the paper's rule that were run: 50 take a budget of 4840.
+with what is finished; `--budgets` beyond what was run runs it again. The gains compare
+with all updates of the paper's rule that were run; 50 take a budget of 4840.
 """
 
 from __future__ import annotations
