@@ -53,7 +53,7 @@ def exit_in_one_sentence() -> Iterator[None]:
     Raises:
         SystemExit: the block raised an exception.
     """
-    with _two_interrupts():
+    with _two_interrupts(), _threads_in_one_sentence():
         try:
             yield
         except KeyboardInterrupt:
@@ -183,6 +183,24 @@ def _exit_quietly(code: int) -> NoReturn:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise SystemExit(code)
+
+
+@contextmanager
+def _threads_in_one_sentence() -> Iterator[None]:
+    """Print one sentence for an exception that ends another thread, as a logger's."""
+    before = threading.excepthook
+
+    def report(ended: threading.ExceptHookArgs) -> None:
+        if wants_traceback() or not isinstance(ended.exc_value, Exception):
+            before(ended)
+        else:
+            say(sentence(ended.exc_value))
+
+    threading.excepthook = report
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 @contextmanager

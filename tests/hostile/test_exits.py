@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -122,6 +123,21 @@ def test_an_exception_can_be_raised_instead(monkeypatch):
     monkeypatch.setenv("DOODL_TRACEBACK", "1")
     with pytest.raises(KeyError), exit_in_one_sentence():
         raise KeyError("x")
+
+
+def test_an_exception_in_a_thread_is_a_sentence(capsys, monkeypatch, tmp_path):
+    def fails():
+        raise KeyError("x")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    before = threading.excepthook
+    with exit_in_one_sentence():
+        thread = threading.Thread(target=fails)
+        thread.start()
+        thread.join()
+    err = capsys.readouterr().err
+    assert (err[:15], err.count("\n")) == ("doodl: KeyError", 1)
+    assert threading.excepthook is before
 
 
 @pytest.mark.parametrize("value", ["", "0", "false", "False"])
