@@ -1,7 +1,8 @@
 """Compositions of method, rule, gradient and start, named as `ddim sphere.2 straight`.
 
 A name is a method (`edict`, `ddim`), a rule, a gradient, and optionally a start
-(`best8x10`: the best of 8 draws of 10 steps), crops (`crops4`) and steps (`T10`).
+(`best8x10`: the best of 8 draws of 10 steps), crops (`crops4`), steps (`T10`) and a
+first part with fewer steps (`early8x10`: 8 updates of a chain of 10 steps).
 """
 
 from __future__ import annotations
@@ -52,11 +53,14 @@ class Composition:
         settings: arguments of `RenderSettings`.
         optimizer: makes the optimiser.
         num_cutouts: crops of a picture.
+        early: number of updates before the first rendering, and the steps of their
+            chain.
     """
 
     settings: dict[str, Any]
     optimizer: Callable[[Iterable], Optimizer]
     num_cutouts: int
+    early: tuple[int, int] = (0, 1)
 
 
 def composition(name: str) -> Composition:
@@ -66,23 +70,27 @@ def composition(name: str) -> Composition:
         ValueError: a word of the name is unknown.
     """
     method, rule, gradient, *others = name.split()
-    steps, start, crops = 20, None, 16
+    steps, start, crops, early = 20, None, 16, (0, 1)
     for word in others:
         if found := re.fullmatch(r"best(\d+)x(\d+)", word):
             start = BestOf(*map(int, found.groups()))
+        elif found := re.fullmatch(r"early(\d+)x(\d+)", word):
+            early = int(found[1]), int(found[2])
         elif found := re.fullmatch(r"crops(\d+)", word):
             crops = int(found[1])
         elif found := re.fullmatch(r"T(\d+)", word):
             steps = int(found[1])
         else:
-            raise ValueError(f"Expected best8x10, crops4 or T10, received '{word}'.")
+            raise ValueError(
+                f"Expected best8x10, early8x10, crops4 or T10, received '{word}'."
+            )
     settings = {
         "method": DDIM() if method == "ddim" else EDICT(MIXING[steps]),
         "adjoint": _adjoint(gradient),
         "start": start,
         "num_steps": steps,
     }
-    return Composition(settings, _optimizer(rule), crops)
+    return Composition(settings, _optimizer(rule), crops, early)
 
 
 def _adjoint(name: str) -> Any:

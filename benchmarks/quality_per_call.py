@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from budgets import PAPER, Run, Scores, gains, load, report, save
-from compositions import NAMES, composition
+from compositions import NAMES, Composition, composition
 from quality_picture import draw
 from splits import rows, seeds
 from torch import Tensor, nn
@@ -34,6 +34,7 @@ from doodl.callbacks import Multicrop
 from doodl.generation import Generation
 from doodl.guides import Classifier, CLIPText, Ensemble, Guide
 from doodl.jobs.checks import parse_seeds
+from doodl.optimizer import LatentSGD
 from doodl.pretrained.folders import SHAPES
 from doodl.render_settings import RenderSettings
 from doodl.rendering import Batch, Renderer
@@ -71,14 +72,13 @@ def renderer_of(folder: Path, application: str, **settings: Any) -> Renderer:
 
 
 def optimise(
-    renderer: Renderer, batch: Batch, name: str, count: int
+    renderer: Renderer, short: Renderer, batch: Batch, parts: Composition, count: int
 ) -> Iterator[Rendering]:
-    """Yield the renderings of `count` updates, the first one before any update.
+    """Yield the renderings of `count` updates, the first one before them.
 
     A start selects the noise before the first rendering; the seed's own is not
-    rendered besides.
+    rendered besides. Nor are early updates, which the `short` renderer makes.
     """
-    parts = composition(name)
     views = Multicrop(parts.num_cutouts, cutout_size=40)
     start = renderer.settings.start
     latents = nn.Parameter(
@@ -86,7 +86,13 @@ def optimise(
     )
     optimizer = parts.optimizer([latents])
     optimizer.start(batch.seeds)
-    for update in range(count):
+    early = parts.early[0]
+    for update in range(early):
+        final = short.sample(latents, batch)
+        latents.grad = None
+        short.losses(final, batch, update, views).total.sum().backward()
+        optimizer.step()
+    for update in range(early, early + count):
         begin_update(renderer.sampler.adjoint, update)
         final = renderer.sample(latents, batch)
         losses = renderer.losses(final, batch, update, views)
@@ -96,7 +102,7 @@ def optimise(
         latents.grad = None
         losses.total.sum().backward()
         optimizer.step()
-    yield renderer.render(latents, batch, update=count)
+    yield renderer.render(latents, batch, update=early + count)
 
 
 def sample(
@@ -119,12 +125,17 @@ def run(
 ) -> Run:
     """Return what a composition or a baseline makes within a number of calls."""
     baseline = name in BASELINES
-    settings = {"num_steps": 20} if baseline else composition(name).settings
+    parts = Composition({"num_steps": 20}, LatentSGD, 0)
+    parts = parts if baseline else composition(name)
+    settings, (early, few) = parts.settings, parts.early
     renderer = make(**settings)
+    short = make(**settings | {"num_steps": few}) if early else renderer
     moves, steps = renderer.sampler.moves(), len(renderer.sampler.steps)
     found = gradient_calls(renderer.sampler.adjoint, moves)
     start = settings.get("start")
     first = found.forward + (start.num_calls(found.forward) if start else 0)
+    chain = gradient_calls(short.sampler.adjoint, short.sampler.moves())
+    first += early * chain.equivalents
     each, kept = found.equivalents, found._replace(repeated=0).equivalents
     if baseline:
         first, each = (steps, steps) if name == "best of n" else (4 * steps, 0)
@@ -139,7 +150,7 @@ def run(
         shown = (
             sample(renderer, batch, name, budget)
             if baseline
-            else optimise(renderer, batch, name, count)
+            else optimise(renderer, short, batch, parts, count)
         )
         columns = [scores_of(rendering, original) for rendering in shown]
         for generation, line in zip(some, zip(*columns, strict=True), strict=True):
