@@ -3,6 +3,7 @@
 import pytest
 
 import doodl
+from doodl.callbacks import EarlyStopping
 from doodl.guides import Symmetry
 from doodl.optimizer import LatentSGD
 from doodl.sampling.adjoints import DirectAdjoint
@@ -35,7 +36,7 @@ def loss(pixels):
         ({"adjoint": DirectAdjoint}, r"for adjoint, .*; give DirectAdjoint\(\)"),
         ({"start": object()}, "a start such as BestOf"),
         ({"edit": DDIM()}, "an edit such as Edit"),
-        ({"verdict": object()}, "a verdict, an object with the method verdicts"),
+        ({"verdict": object()}, "an object with the methods load and verdicts"),
         ({"guide": "clip"}, "for guide, received 'clip'"),
         ({"num_updates": "5"}, "a whole number for num_updates, received '5'"),
         ({"batch_size": 2.0}, "a whole number for batch_size, received 2.0"),
@@ -45,10 +46,12 @@ def loss(pixels):
         ({"guidance_interval": [1]}, "for guidance_interval, received"),
         ({"guidance_interval": ("a", "b")}, "for guidance_interval, received"),
         ({"execution": "compile"}, "an Execution .* for execution, received 'compile'"),
-        ({"prompts": "\ud800"}, "prompts of whole characters, received half of one"),
+        ({"prompts": "\ud800"}, "whole characters in the prompt at position 1"),
         ({"optimizer": "adam"}, "a function that makes an optimiser"),
-        ({"callbacks": 5}, "a list of callbacks for callbacks, received 5"),
-        ({"callbacks": ["x"]}, "a list of callbacks"),
+        ({"callbacks": 5}, "a list of different callbacks for callbacks, received 5"),
+        ({"callbacks": ["x"]}, "a list of different callbacks"),
+        ({"callbacks": [EarlyStopping(), EarlyStopping()]}, "different callbacks"),
+        ({"negative_prompt": "\ud800"}, "whole characters in negative_prompt"),
         ({"negative_prompt": None}, "a text for negative_prompt, received None"),
         ({"latents_dtype": "half"}, "'float32' or 'float64' for latents_dtype"),
     ],

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from lightning import Callback
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch.optim import Optimizer
 
 from doodl.execution import Execution
@@ -52,7 +53,12 @@ def _kind(kind: Any) -> Test:
 
 
 def _callbacks(value: Any) -> bool:
-    return isinstance(value, Sequence) and all(isinstance(c, Callback) for c in value)
+    if not isinstance(value, Sequence):
+        return False
+    if not all(isinstance(c, Callback) for c in value):
+        return False
+    keys = [c.state_key for c in value if is_overridden("state_dict", c, Callback)]
+    return len(set(keys)) == len(keys)  # of two, only one state could be kept
 
 
 def _maker(value: Any) -> bool:
@@ -80,7 +86,7 @@ EXPECTED: dict[str, tuple[Test, str]] = {
         _optional(_maker),
         "a function that makes an optimiser, such as partial(LatentSGD, lr=1.0)",
     ),
-    "callbacks": (_callbacks, "a list of callbacks"),
+    "callbacks": (_callbacks, "a list of different callbacks"),
     "judge": (_optional(lambda v: isinstance(v, Guide)), "a guide object or None"),
     "num_steps": WHOLE,
     "height": SIDE,
@@ -101,8 +107,8 @@ EXPECTED: dict[str, tuple[Test, str]] = {
     "start": (_kind(Start), "a start such as BestOf(num_draws=8), or None"),
     "edit": (_kind(Start), "an edit such as Edit(strength=0.5), or None"),
     "verdict": (
-        lambda v: v is None or callable(getattr(v, "verdicts", None)),
-        "a verdict, an object with the method verdicts, or None",
+        lambda v: v is None or hasattr(v, "verdicts") and hasattr(v, "load"),
+        "a verdict, an object with the methods load and verdicts, or None",
     ),
 }
 """What every argument has to be: a test, and its words."""

@@ -22,7 +22,7 @@ from doodl.jobs.data import PromptsAndSeeds
 from doodl.jobs.saved_config import SavedConfig
 from doodl.jobs.signals import requeue_as_stop
 from doodl.jobs.strategy import independent
-from doodl.jobs.trainer_settings import refuse_meaningless_settings
+from doodl.jobs.trainer_settings import refuse_meaningless_settings, time_is_up
 from doodl.parser_classes import refuse_unset
 from doodl.parser_files import check_inline, limited_files
 from doodl.parser_messages import sentence
@@ -37,6 +37,8 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the translated error message and exit."""
+        if not self.exit_on_error:  # of a class within a value
+            super().error(message, ex)
         if wants_traceback() and ex is not None:
             raise ex
         fail(sentence(message, self))
@@ -109,7 +111,13 @@ class DoodlCLI(LightningCLI):
             plugins = plugins if isinstance(plugins, list) else [plugins]
             precision = NetworkPrecision(asked["precision"])
             ranks |= {"precision": None, "plugins": [*plugins, precision]}
-        return super().instantiate_trainer(**{**ranks, **kwargs})
+        trainer = super().instantiate_trainer(**{**ranks, **kwargs})
+        if sum(isinstance(c, Results) for c in trainer.callbacks) > 1:  # type: ignore[attr-defined]
+            raise ValueError(
+                "Expected one callback Results, received several; leave the others out "
+                "of --trainer.callbacks."
+            )
+        return trainer
 
     @override
     def _run_subcommand(self, subcommand: str) -> None:
@@ -157,7 +165,9 @@ def run(arguments: Sequence[str]) -> None:
         NothingMade: generations failed, or none was made.
     """
     if "" not in sys.path:
-        sys.path.insert(0, "")  # class paths may name files in the current folder
+        # Class paths may name files in the current folder. It comes last, since a file
+        # may also have the name of a library.
+        sys.path.append("")
     fast = bare(arguments)
     if fast:
         arguments = [*arguments[:1], "--config", "fast", *arguments[1:]]
@@ -203,10 +213,17 @@ def end(trainer: Trainer) -> None:
         raise NothingMade(
             f"{len(failed)} of {len(rows)} generations failed: {reasons}."
         )
+    total = len(callback.generations)
     if not rows:
         raise NothingMade(
-            f"None of {len(callback.generations)} generations was made; what was begun "
-            "is saved, and the same command goes on with it."
+            f"None of {total} generations was made; what was begun is saved, and the "
+            "same command goes on with it."
+        )
+    if len(rows) < total and not time_is_up(trainer):
+        raise NothingMade(
+            f"{total - len(rows)} of {total} generations were not made, since a "
+            "callback or a rule has ended the job, by trainer.should_stop or "
+            "StopIteration; correct it, and give the same command again."
         )
 
 

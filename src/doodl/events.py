@@ -22,21 +22,17 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
-import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from doodl.description import Described
+from doodl.event_values import are_reasons, foreign_type, unexpected
 from doodl.generation import Generation
 from doodl.guides.views import FullFrame, Views
 from doodl.trajectory import Rendering, Trajectory
 
-PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
-"""Types that a saved state may contain, in addition to tensors and containers."""
-
-
 ValueT = TypeVar("ValueT")
-MethodT = TypeVar("MethodT", bound=Callable[..., None])
+MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 
 class GenerationCallback(Described, Callback):
@@ -111,9 +107,9 @@ def _reporting_its_end(method: MethodT) -> MethodT:
     """Let a callback's StopIteration fail, which Lightning takes for the data's end."""
 
     @functools.wraps(method)
-    def called(self: Events, *values: Any) -> None:
+    def called(self: Events, *values: Any) -> Any:
         try:
-            method(self, *values)
+            return method(self, *values)
         except StopIteration as error:
             raise RuntimeError("a callback raised StopIteration") from error
 
@@ -150,7 +146,11 @@ class Events:
     def remaining(self, batch: Sequence[Generation]) -> list[Generation]:
         """Return the generations of a batch that every callback reports as missing."""
         for callback in self.followers:
-            batch = callback.remaining(batch)
+            found = callback.remaining(batch)
+            known = isinstance(found, list) and set(found) <= set(batch)
+            if not known or len(set(found)) < len(found):
+                raise unexpected(callback, "remaining", "generations of the batch")
+            batch = found
         return list(batch)
 
     @_reporting_its_end
@@ -168,6 +168,8 @@ class Events:
         """Return the rendering after all filters."""
         for callback in self.followers:
             found = callback.filter(_for(callback, rendering))
+            if not isinstance(found, Rendering):
+                raise unexpected(callback, "filter", "a Rendering")
             rendering = _for(callback, found)
         return rendering
 
@@ -175,7 +177,10 @@ class Events:
         """End the generations for which a callback gives a reason to stop."""
         for callback in self.followers:
             seen = _for(callback, trajectory), _for(callback, rendering)
-            for index, reason in callback.stops(*seen).items():
+            found = callback.stops(*seen)
+            if not are_reasons(found, len(trajectory)):
+                raise unexpected(callback, "stops", "texts by position in the batch")
+            for index, reason in found.items():
                 trajectory.stop(index, reason)
 
     @_reporting_its_end
@@ -199,6 +204,7 @@ class Events:
         for callback in self.followers:
             callback.on_generations_end(_for(callback, trajectory))
 
+    @_reporting_its_end
     def states(self) -> dict[str, Any]:
         """Return the non-empty states of the callbacks by their `state_key`.
 
@@ -208,7 +214,7 @@ class Events:
         """
         states = {c.state_key: (c, c.state_dict()) for c in self.own}
         for callback, state in states.values():
-            if (foreign := _foreign(state)) is not None:
+            if (foreign := foreign_type(state)) is not None:
                 raise ValueError(
                     f"Expected a state of plain values and tensors from the callback "
                     f"{type(callback).__name__}, received one with a {foreign}, which "
@@ -232,13 +238,3 @@ def _for(callback: GenerationCallback, value: ValueT) -> ValueT:
 
 def _is_lightnings(callback: Callback) -> bool:
     return type(callback).__module__.partition(".")[0] == "lightning"
-
-
-def _foreign(value: Any) -> str | None:
-    """Return the name of a contained type that a safe reader refuses, or None."""
-    if value is None or type(value) in PLAIN or isinstance(value, Tensor):
-        return None
-    if type(value) in (list, tuple, set, dict):
-        parts = [*value, *value.values()] if isinstance(value, dict) else value
-        return next((f for part in parts if (f := _foreign(part))), None)
-    return type(value).__name__

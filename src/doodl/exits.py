@@ -67,7 +67,7 @@ def exit_in_one_sentence() -> Iterator[None]:
             if frame and not wants_traceback():
                 fail(_ended_by(frame), code_of(error))
             raise
-        except Exception as error:
+        except BaseException as error:  # also of a class of the user's own
             if wants_traceback():
                 raise
             fail(sentence(error), code_of(error))
@@ -115,7 +115,7 @@ def code_of(error: BaseException) -> int:
     return FAILED if begun or isinstance(error, NothingMade) else MISTAKE
 
 
-def sentence(error: Exception) -> str:
+def sentence(error: BaseException) -> str:
     """Return the sentence for an exception; write the traceback of a foreign one.
 
     Foreign exceptions are all except messages of this package and of Lightning's checks
@@ -157,7 +157,7 @@ def last_cause(error: BaseException) -> BaseException:
         seen.add(id(error))
 
 
-def _keep(error: Exception) -> Path:
+def _keep(error: BaseException) -> Path:
     """Write the traceback to the results folder, or else to a temporary file."""
     text = f"doodl {__version__}: {' '.join(map(shown, sys.argv))}\n\n"
     text += "".join(traceback.format_exception(error))
@@ -175,7 +175,7 @@ def _keep(error: Exception) -> Path:
         with os.fdopen(number, "wb") as file:
             file.write(content)
     except OSError:
-        return Path("nowhere, since no file can be written")
+        return Path(os.devnull)  # no file can be written
     return Path(name)
 
 
@@ -188,13 +188,15 @@ def _exit_quietly(code: int) -> NoReturn:
 @contextmanager
 def _threads_in_one_sentence() -> Iterator[None]:
     """Print one sentence for an exception that ends another thread, as a logger's."""
-    before = threading.excepthook
+    before, said = threading.excepthook, set()
 
     def report(ended: threading.ExceptHookArgs) -> None:
-        if wants_traceback() or not isinstance(ended.exc_value, Exception):
+        error = ended.exc_value
+        if wants_traceback() or error is None:
             before(ended)
-        else:
-            say(sentence(ended.exc_value))
+        elif (kind := (type(error), message_of(error))) not in said:
+            said.add(kind)
+            say(sentence(error))
 
     threading.excepthook = report
     try:

@@ -35,6 +35,10 @@ def named(path: str | os.PathLike[str], what: str) -> Path:
             f"Expected the path of {what}, received the text '{text}'; leave the "
             f"setting out, or write './{text}'."
         )
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError(
+            f"Expected the path of {what} in UTF-8, received {text!r}; rename it."
+        )
     try:
         path = Path(text).expanduser()
     except RuntimeError as error:  # of a user who does not exist

@@ -12,6 +12,9 @@ from typing import Any
 
 from jsonargparse import Namespace
 
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+"""Kinds of arguments that can be given by name."""
+
 
 def refuse_unset(settings: Any) -> None:
     """Refuse classes of which a required argument is missing.
@@ -49,17 +52,22 @@ def _classes(settings: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield from _classes(value)
 
 
+def settings_of(path: str) -> list[str]:
+    """Return the names of a class's arguments, which is imported already."""
+    parameters = inspect.signature(pkgutil.resolve_name(path)).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind in NAMED]
+
+
 def _required(made: Any) -> list[str]:
     """Return the arguments without annotation and default of a class or function."""
     try:
         parameters = inspect.signature(made).parameters.values()
     except (TypeError, ValueError):  # built in
         return []
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return [
         parameter.name
         for parameter in parameters
-        if parameter.kind in named
+        if parameter.kind in NAMED
         and parameter.annotation is parameter.empty
         and parameter.default is parameter.empty
     ]
@@ -171,4 +179,5 @@ def _similar(path: str) -> str:
 def given(rest: str) -> str:
     """Return the value that a message of jsonargparse ends with."""
     found = re.search(r".*(?:Got|Given) value: (.*)$", rest)
-    return found[1].strip() if found else ""
+    value = found[1].strip() if found else ""
+    return re.sub(r"NestedArg\(key='[^']*', val='?(.*?)'?\)$", r"\1", value)

@@ -108,15 +108,26 @@ class _Strict(yaml.SafeLoader):
 
 
 def _mapping(loader: _Strict, node: yaml.MappingNode) -> dict[Any, Any]:
+    _refuse_repeats(node)
+    values = loader.construct_mapping(node, deep=True)
+    for key in filter(lambda k: isinstance(k, str) and "." in k, values):
+        group, _, rest = key.partition(".")
+        if isinstance(values.get(group), dict) and rest in values[group]:
+            raise ValueError(f"'{key}' also stands below '{group}'; remove one")
+    return values
+
+
+def _refuse_repeats(node: yaml.MappingNode) -> None:
     places: dict[str, tuple[int, int]] = {}
-    for key, _ in node.value:
+    for key, value in node.value:
+        if key.value == "<<" and isinstance(value, yaml.MappingNode):
+            _refuse_repeats(value)  # it is merged without being constructed
         place = key.start_mark.line + 1, key.start_mark.column
         if isinstance(key.value, str) and places.setdefault(key.value, place) != place:
             raise ValueError(
                 f"the key '{key.value}' of line {places[key.value][0]} stands in line "
                 f"{place[0]} again; remove one"
             )
-    return loader.construct_mapping(node, deep=True)
 
 
 _Strict.add_constructor("tag:yaml.org,2002:map", _mapping)

@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 
-from doodl.parser_classes import class_sentence, given
+from doodl.parser_classes import class_sentence, given, settings_of
 
 TYPES = {
     "int": "a whole number",
@@ -23,6 +23,9 @@ TYPES = {
     "dict": "'key: value' settings",
 }
 """Names of Python's types in error messages."""
+
+ELEMENTS = {"int": " of whole numbers", "float": " of numbers", "str": " of texts"}
+"""What a list has, by Python's type."""
 
 UNKNOWN = (
     re.compile(r"unrecognized arguments: (?P<key>-\S+)"),
@@ -44,6 +47,8 @@ def sentence(message: str, parser: argparse.ArgumentParser) -> str:
     """
     message = re.sub(r'Parser key "([^"]+)":?', r"--\1:", " ".join(message.split()))
     message = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", message)
+    if found := _within_class(message):
+        return found
     for pattern in UNKNOWN:
         if found := pattern.search(message):
             return unknown(found["key"].partition("=")[0], keys_of(parser))
@@ -57,6 +62,35 @@ def sentence(message: str, parser: argparse.ArgumentParser) -> str:
     if not (colon and key.startswith("--")):
         return _without_objects(message)
     return class_sentence(key, rest) or _value(key, rest) or _without_objects(message)
+
+
+def _within_class(message: str) -> str | None:
+    """Return the sentence for what is wrong with the arguments of a class."""
+    called = re.match(r"(--\S+): .*callable class: --([\w.]+): (.*)", message)
+    if called:
+        inner = called[3].partition(". Got value: ")[0]
+        return _value(f"{called[1].rstrip(':')}.{called[2]}", inner)
+    outer, *parts = re.split(r"Problem with given class_path '([^']*)': ", message)
+    if not parts:
+        return None
+    *_, path, rest = parts
+    if found := re.match(r"the following arguments are required: ([\w-]+)", rest):
+        key = outer.partition(":")[0]
+        direct = outer == f"{key}: " and len(parts) == 2
+        advice = f"write {key}.{found[1]} VALUE" if direct else "add it to init_args"
+        return f"Expected a value for '{found[1]}' of {path}, received none; {advice}."
+    if found := re.match(r"Option '([^']+)' is not accepted", rest):
+        known = settings_of(path)
+        close = difflib.get_close_matches(found[1], known, 1, 0.6)
+        listed = ", ".join(known) or "no settings"
+        hint = f"did you mean {close[0]}?" if close else f"it has {listed}."
+        return f"Expected a setting of {path}, received '{found[1]}'; {hint}"
+    if found := re.match(r"--([\w.]+): ", rest):
+        key, rest = f"'{found[1]}' of {path}", rest[found.end() :]
+        if re.match(r"Expected an? \S+ Got value: ", rest):
+            rest = rest.partition(" - ")[0]  # the rest is about the class
+        return class_sentence(key, rest) or _value(key, rest)
+    return None
 
 
 def unknown(key: str, known: Iterable[str]) -> str:
@@ -89,7 +123,7 @@ def keys_of(parser: argparse.ArgumentParser) -> set[str]:
     for each in _parsers(parser):
         names = each._option_string_actions  # argparse has no public list
         found |= {n[2:].rstrip("+") for n in names if n.startswith("--")}
-    return {key for key in found if key}
+    return {key for key in found if key and not key.endswith(".help")}
 
 
 def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -144,7 +178,7 @@ def _name(kind: str) -> str:
     if inner and head == "tuple":
         return f"a list of {inner.count(',') + 1} values"
     if inner and head in ("list", "Sequence", "Iterable"):
-        return "a list"
+        return f"a list{ELEMENTS.get(inner.rstrip('].'), '')}"
     return TYPES.get(head, f"a {head}")
 
 

@@ -32,6 +32,12 @@ def remedy(cause: BaseException, folder: Path | None) -> str | None:
             f"Expected one callback {twice[1]}, received two; leave out that of "
             "--trainer.callbacks."
         )
+    unhashable = re.search("unhashable type: '(\\w+)'", text)
+    if unhashable and type(cause) is TypeError:
+        return (
+            f"Expected a class {unhashable[1]} whose objects can be hashed, received "
+            "one that compares by value; write @dataclass(eq=False)."
+        )
     if type(cause).__name__ == "RepresenterError":  # of YAML
         return (
             f"Expected settings that a configuration can hold, received {cause.args[1]}"
@@ -51,6 +57,11 @@ def remedy(cause: BaseException, folder: Path | None) -> str | None:
     }
     if cause.errno in known:
         return f"{known[cause.errno]} and give the same command again, which goes on."
+    if cause.errno in (errno.EACCES, errno.EPERM):
+        return (
+            f"'{cause.filename}' is not open to this user; change its permissions, as "
+            "with chmod, and give the same command again, which goes on."
+        )
     if cause.errno in (errno.EISDIR, errno.EEXIST, errno.ENOTDIR):
         return (
             f"Something else is in the place of '{cause.filename2 or cause.filename}'; "

@@ -113,6 +113,11 @@ class RenderSettings:
         latents_dtype: Literal["float32", "float64"] = "float32",
         execution: Execution | None = None,
     ) -> None:
+        if not isinstance(guide, Guide):
+            raise ValueError(
+                f"Expected a guide, an object of a subclass of doodl.guides.Guide, "
+                f"received {guide!r:.80}; wrap a function as doodl.guides.Function."
+            )
         _check(num_steps, guidance_scale, guidance_interval)
         _check_sides(height=height, width=width)
         self.guide, self.judge, self.verdict = guide, judge, verdict

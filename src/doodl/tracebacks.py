@@ -26,9 +26,15 @@ def message_of(error: BaseException) -> str:
 
 
 def raised_here(error: BaseException) -> bool:
-    """Return whether an exception was raised by a line of this package."""
+    """Return whether an exception was raised by a line of this package.
+
+    Not one that a function of Python itself raised, which has no line of its own.
+    """
     frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and is_ours(frames[-1].filename)
+    if not frames or not is_ours(frames[-1].filename):
+        return False
+    line = frames[-1].line or "raise"  # the source may be missing
+    return line.startswith("raise")
 
 
 def user_frame(error: BaseException) -> Frame:

@@ -237,7 +237,7 @@ def warn_of_gap(gap: Tensor, mixing: float, num_steps: int) -> bool:
         whether a warning was given.
     """
     widest = gap.max().item()
-    if widest <= CORRUPT_GAP:
+    if not widest > CORRUPT_GAP:  # nor if it is NaN, which fails the generation
         return False
     warnings.warn(
         f"The two latents of a pair end {widest:.2f} standard deviations apart, which "

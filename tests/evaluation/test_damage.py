@@ -1,12 +1,15 @@
 """Damaged files and wrong arguments: one sentence each, before anything is scored."""
 
 import json
+import re
 
 import pytest
 import torch
 
 from doodl.evaluation.metrics import distances
 from doodl.images import save
+
+RECORDS = "doodl.evaluation.records"
 
 
 @pytest.fixture
@@ -48,6 +51,64 @@ def test_what_cannot_be_used_is_missing(results, run):
     lines = (folder / "evaluation.csv").read_text().splitlines()
     column = lines[0].split(",").index("seconds")
     assert sorted(line.split(",")[column] for line in lines[1:]) == ["", "2", "2"]
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "latents.safetensors", "best.png", "settings.json"]
+)
+def test_a_file_of_another_user_is_not_called_damaged(
+    results, refused, monkeypatch, name
+):
+    folder = results()
+    path = folder / name if name == "settings.json" else next(folder.glob(f"*/{name}"))
+
+    def denied(*args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    reading = {
+        "best.png": "PIL.Image.open",
+        "latents.safetensors": f"{RECORDS}.safe_open",
+    }
+    monkeypatch.setattr(reading.get(name, "pathlib.Path.read_text"), denied)
+    message = refused("test", "--results", folder)
+    assert "Expected a file that this user may read, received" in message
+    assert "delete" not in message
+
+
+@pytest.mark.parametrize(
+    ("questions", "answers"),
+    [(5, {}), (["x"], {}), ([{"id": "1"}], {}), ([], []), ([], None)],
+)
+def test_a_rating_sheet_of_another_kind_is_a_sentence(
+    refused, tmp_path, questions, answers
+):
+    key, rated = tmp_path / "key.json", tmp_path / "rated.json"
+    key.write_text(json.dumps({"sheet": "a", "questions": questions}))
+    rated.write_text(json.dumps({"sheet": "a", "answers": answers}))
+    message = refused("test", "--ratings", rated, "--sheet", key)
+    assert re.search(
+        r"Expected (the questions|answers) .*; give the file that", message
+    )
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        {"class_path": "doodl.__main__.main"},
+        {"class_path": "doodl.shapes.judge.AttributeJudge", "init_args": 5},
+        {"class_path": "doodl.shapes.judge.AttributeJudge", "init_args": {"foo": 1}},
+    ],
+)
+def test_settings_of_a_stranger_run_nothing_and_give_a_sentence(
+    results, run, refused, verdict
+):
+    folder = results(settings={"model": {"verdict": verdict}})
+    command = ("test", "--results", folder, "--clip", "none")
+    if verdict["class_path"].endswith("main"):
+        assert "Evaluation" in run(*command)
+    else:
+        message = refused(*command)
+        assert "arguments that doodl.shapes.judge.AttributeJudge takes" in message
 
 
 @pytest.mark.parametrize("cut", [0, 30])

@@ -13,7 +13,13 @@ import pytest
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from doodl.cli import main
-from doodl.exits import NothingMade, exit_in_one_sentence, remember_folder
+from doodl.exits import (
+    NothingMade,
+    exit_in_one_sentence,
+    is_sentence,
+    remember_folder,
+)
+from doodl.rules import Descend, Normalize
 from doodl.terminal import Display, forgiving_output, line, shown
 from processes import end, start
 
@@ -56,6 +62,9 @@ def full(folder):
         (RuntimeError(), 2, "without a message; the traceback is in"),
         (RuntimeError("x" * 5000), 2, "xxx...; the traceback is in"),
         (Mute(), 2, "without a message; the traceback is in"),
+        (BaseException("b"), 2, "BaseException (test_exits.py, line "),
+        (PermissionError(errno.EACCES, "x", "a.png"), 2, "'a.png' is not open to this"),
+        (TypeError("unhashable type: 'Own'"), 2, "write @dataclass(eq=False)"),
         (ChildProcessError("x"), 2, "ChildProcessError (test_exits.py, line "),
     ],
     ids=lambda value: type(value).__name__,
@@ -103,6 +112,17 @@ def test_a_results_folder_that_has_disappeared_is_named(ends, tmp_path):
     assert f"'{tmp_path / 'gone'}' has disappeared during the job; restore it" in err
 
 
+def test_a_message_of_python_itself_is_no_sentence():
+    from doodl.rules.base import check_rule
+
+    class Wrong(Normalize):
+        stage = "nope"
+
+    with pytest.raises(ValueError, match="not in") as error:
+        check_rule([Wrong(), Descend()])
+    assert not is_sentence(error.value)
+
+
 @pytest.mark.parametrize("code", [errno.EISDIR, errno.EEXIST, errno.ENOTDIR])
 def test_what_stands_in_the_place_of_a_file_is_named(ends, tmp_path, code):
     error = OSError(code, "x", "a.part", None, "a.csv")
@@ -132,9 +152,10 @@ def test_an_exception_in_a_thread_is_a_sentence(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     before = threading.excepthook
     with exit_in_one_sentence():
-        thread = threading.Thread(target=fails)
-        thread.start()
-        thread.join()
+        for _ in range(2):  # said once
+            thread = threading.Thread(target=fails)
+            thread.start()
+            thread.join()
     err = capsys.readouterr().err
     assert (err[:15], err.count("\n")) == ("doodl: KeyError", 1)
     assert threading.excepthook is before

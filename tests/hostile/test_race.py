@@ -13,6 +13,9 @@ from doodl.generation import Generation
 from doodl.jobs.archive import Archive
 from processes import end, start
 
+ROW = {"prompt": "a", "seed": 0, "status": "finished"}
+"""A summary without its id."""
+
 ROUNDS = 20
 
 
@@ -28,7 +31,7 @@ def work(folder, number, barrier, results):
     generation = Generation("a", number)
     digest = archive.digest().encode()
     time.sleep(0.01)
-    row = {"id": generation.id, "prompt": "a", "status": "finished"}
+    row = ROW | {"id": generation.id}
     archive.save(generation, {"digest": digest}, row)
     results.put((number, None, digest))
 
@@ -74,7 +77,9 @@ def test_results_without_settings_are_refused(tmp_path):
     archive, generation = Archive(tmp_path), Generation("a", 0)
     archive.open({"number": 0})
     archive.save(
-        generation, {}, {"id": generation.id, "prompt": "a", "status": "finished"}
+        generation,
+        {},
+        ROW | {"id": generation.id},
     )
     archive.close()
     (tmp_path / "settings.json").unlink()

@@ -1,12 +1,17 @@
 """User code that misbehaves during a run: no silent end, no other loss."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from doodl import cli
 from doodl.events import GenerationCallback
+from doodl.generation import Generation
 from doodl.guides import Guide
+from processes import end, start
 
 SMALL = {"num_steps": 2, "num_updates": 2}
 
@@ -91,3 +96,76 @@ def test_a_filter_that_loses_scores_is_an_error(fit):
 
     with pytest.raises(ValueError, match="score of each of 2 generations, received 0"):
         fit(callbacks=[Losing()], **SMALL)
+
+
+class Returning(GenerationCallback):
+    """Returns something else from one of its methods."""
+
+    changes_images = False
+
+    def __init__(self, method, value):
+        setattr(self, method, lambda *seen: value)
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "expected"),
+    [
+        ("stops", {0: 5}, "texts by position in the batch from stops"),
+        ("stops", {99: "x"}, "texts by position"),
+        ("stops", {-1: "x"}, "texts by position"),
+        ("stops", None, "texts by position"),
+        ("stops", ["x"], "texts by position"),
+        ("filter", None, "a Rendering from filter of the callback Returning"),
+        ("remaining", None, "generations of the batch from remaining"),
+        ("remaining", [Generation("another", 0)], "generations of the batch"),
+    ],
+)
+def test_what_a_callback_returns_is_checked(fit, method, value, expected):
+    with pytest.raises(ValueError, match=f"{expected}.*correct what it returns"):
+        fit(callbacks=[Returning(method, value)], **SMALL)
+
+
+def test_a_state_that_raises_stop_iteration_is_an_error(fit):
+    class Stopping(GenerationCallback):
+        def state_dict(self):
+            raise StopIteration
+
+    with pytest.raises(RuntimeError, match="a callback raised StopIteration"):
+        fit(callbacks=[Stopping()], **SMALL)
+
+
+ENDING = """import lightning
+class Own(lightning.Callback):
+    count = 0
+    def on_train_batch_end(self, *given):
+        Own.count += 1
+        if Own.count == 3:
+            raise StopIteration
+"""
+
+
+def test_a_job_that_a_callback_ends_does_not_succeed(
+    shapes, monkeypatch, capsys, tmp_path
+):
+    (tmp_path / "ending.py").write_text(ENDING)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    job = ["fit", "--config", "symmetry", "--model.num_steps=2", "--data.seeds=[0,1]"]
+    job += ["--model.num_updates=2", '--data.prompts=["a red circle"]']
+    job += ["--data.batch_size=1", "--trainer.callbacks+=ending.Own"]
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(job)
+    assert exit_.value.code == 1
+    assert "1 of 2 generations were not made, since a callback" in (
+        capsys.readouterr().err
+    )
+
+
+def test_files_named_as_libraries_change_nothing(tmp_path):
+    for name in ("open_clip", "timm", "diffusers", "torch", "yaml"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('the wrong one')\n")
+    command = [Path(sys.executable).with_name("doodl"), "fit"]
+    command += ["--model.num_steps=1", "--model.num_updates=1", "--data.seeds=[0]"]
+    command += ["--data.prompts", '["a red circle"]', "--trainer.accelerator=cpu"]
+    code, output = end(start(command, cwd=tmp_path))
+    assert code == 0, output

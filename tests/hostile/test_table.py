@@ -14,6 +14,12 @@ import pytest
 from doodl import cli
 
 LONG = "a ring " * 60
+NESTED = (
+    "--model.guide {{class_path: doodl.guides.Ensemble, init_args: {{guides: [{}]}}}}"
+)
+MISSPELT = "{class_path: doodl.guides.CLIPText, init_args: {modell: x}}"
+HALF = "{class_path: doodl.starts.BestOf, init_args: {num_draws: 8.5}}"
+FAST = "{class_path: torch.optim.SGD, init_args: {lr: fast}}"
 TIMER = "--trainer.callbacks+ lightning.pytorch.callbacks.Timer"
 EVIL = "\x1b[2Jring\u202egnir"
 
@@ -44,6 +50,8 @@ CONFIGS = [
     ("--config twice.yaml", "'num_steps' of line 2 stands in line 3 again"),
     ("--config bomb.yaml", "has 16 aliases; write the values out"),
     ("--config repeated.yaml", "'num_steps' of line 1 stands in line 1 again"),
+    ("--config dotted.yaml", "'model.num_steps' also stands below 'model'; remove"),
+    ("--config merged.yaml", "'num_steps' of line 1 stands in line 1 again"),
     ("--data bomb.yaml", "aliases"),
     (f"--data.seeds=[&a,1,{'*a,' * 16}]", "The option .* has 16 aliases; write"),
     ("--data pipe", "pipe"),
@@ -72,8 +80,17 @@ KEYS = [
     ("--modle.num_steps 3", "did you mean --model.num_steps"),
     ("--data.promts []", "did you mean --data.prompts"),
     ("--trainer.nonsense 3", "exists, received --trainer.nonsense"),
-    ("--model.guide.init_args.colour 1", "exists, received 'colour'"),
-    ("--model.guide.colour 1", "exists, received 'colour'"),
+    ("--model.guide.init_args.colour 1", "a setting of doodl.guides.Ensemble, rec"),
+    ("--model.guide.colour 1", "received 'colour'; it has guides, weights"),
+    ("--model.guide doodl.guides.CLIPText", "write --model.guide.model VALUE"),
+    (NESTED.format("doodl.guides.CLIPText"), "'model' of doodl.guides.CLIPText.*add"),
+    (NESTED.format(MISSPELT), "setting of doodl.guides.CLIPText.*did you mean model"),
+    (
+        f"--model.start {HALF}",
+        "number for 'num_draws' of doodl.starts.BestOf, .*8.5",
+    ),
+    (f"--model.optimizer {FAST}", "a number .*--model.optimizer.lr, received fast"),
+    ("--model.guide {class_path: torch.nn.L1Loss}", "doodl.guides.Function"),
     ("--optimizer torch.optim.SGD", "exists, received --optimizer"),
     ("--model.lr 3", "exists, received --model.lr; `doodl fit --help` lists"),
     ("--model.num_steps few", "whole number for --model.num_steps, received few"),
@@ -120,6 +137,10 @@ DATA = [
     ("--data.prompts null", "at least one prompt"),
     ("--data.prompts ring", "list of prompts or a file of them, received 'ring'"),
     ("--data.prompts 5", "received '5'"),
+    ("--data.prompts [a red: circle]", "with the brackets and both quotes"),
+    ("--data.prompts string.jsonl", "a seed from 0 to 2.63 - 1, received '1'"),
+    ("--data.negative_prompt \udcff", "whole characters in negative_prompt"),
+    ("--results.folder r\udcff", "the results folder in UTF-8, received"),
     ("--data.prompts ['a','a']", "received 'a' twice"),
     ("--data.prompts ['null']", "the text 'null' at position 1"),
     ("--data.prompts null.txt", "line 2: expected a prompt with at least one word"),
@@ -315,6 +336,9 @@ FILES = {
     "broken.jsonl": "{\n",
     "deep.jsonl": "[" * 100_000,
     "number.jsonl": '{"prompt": 5}\n',
+    "string.jsonl": '{"prompt": "a", "seed": "1"}\n',
+    "dotted.yaml": "model.num_steps: 3\nmodel: {num_steps: 4}\n",
+    "merged.yaml": "model: {<<: {num_steps: 3, num_steps: 4}}\n",
     "half.jsonl": '{"prompt": "\\ud800"}\n',
     "prompts.doc": "a\n",
     "text.png": "hello",

@@ -33,6 +33,9 @@ from doodl.starts import BestOf
 SETTINGS = {"num_updates": 5, "seeds": (3, 4), "batch_size": 2}
 """A run of two batches."""
 
+ROW = {"prompt": "a", "seed": 0, "status": "finished"}
+"""A summary without its id."""
+
 
 class Stop(Callback):
     """Ends the process, as it were, before an update of a batch."""
@@ -192,7 +195,9 @@ def test_settings_bind_a_folder_from_its_first_result_on(tmp_path):
     archive.open({"height": 100})
     archive.open({"height": 64})
     archive.save(
-        generation, {}, {"id": generation.id, "prompt": "a", "status": "finished"}
+        generation,
+        {},
+        ROW | {"id": generation.id},
     )
     with pytest.raises(ValueError, match="height was 64, is 100"):
         archive.open({"height": 100})
@@ -202,7 +207,9 @@ def test_broken_files_of_a_folder_are_named_or_made_again(tmp_path):
     archive, generation = Archive(tmp_path), Generation("a", 0)
     archive.open({"height": 64})
     archive.save(
-        generation, {}, {"id": generation.id, "prompt": "a", "status": "finished"}
+        generation,
+        {},
+        ROW | {"id": generation.id},
     )
     assert archive.remaining([generation]) == []
     (tmp_path / generation.id / "summary.json").write_text("{")
@@ -217,7 +224,7 @@ def test_broken_files_of_a_folder_are_named_or_made_again(tmp_path):
 def test_what_stands_in_the_place_of_a_generations_files_is_replaced(tmp_path):
     archive, generation = Archive(tmp_path), Generation("a", 0)
     archive.open({})
-    row = {"id": generation.id, "prompt": "a", "status": "finished"}
+    row = ROW | {"id": generation.id}
     (tmp_path / generation.id).write_text("a file")
     archive.save(generation, {"best.png": b"x"}, row)
     for name in ("best.png", "summary.json"):
@@ -235,7 +242,7 @@ def test_a_picture_that_has_changed_is_made_from_anew(tmp_path):
     generation = Generation("a", 0, image=str(picture))
     archive = Archive(tmp_path / "results")
     archive.open({})
-    row = {"id": generation.id, "prompt": "a", "status": "finished"}
+    row = ROW | {"id": generation.id}
     archive.save(generation, {}, row | {"image_digest": image_digest(generation)})
     assert archive.remaining([generation]) == []
     picture.write_bytes(b"second")
@@ -380,7 +387,9 @@ def test_settings_are_compared_as_json_stores_them(tmp_path):
     archive, generation = Archive(tmp_path), Generation("a", 0)
     archive.open({"sizes": (1, 2)})  # which JSON reads back as a list
     archive.save(
-        generation, {}, {"id": generation.id, "prompt": "a", "status": "finished"}
+        generation,
+        {},
+        ROW | {"id": generation.id},
     )
     archive.open({"sizes": (1, 2)})
     with pytest.raises(ValueError, match=r"sizes was \[1, 2\], is \[1, 3\]"):

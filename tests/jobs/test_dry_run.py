@@ -285,7 +285,13 @@ def test_what_is_finished_costs_nothing(costs, unloaded, monkeypatch):
     for generation in data.generations[:3]:
         folder = unloaded / "there" / generation.id
         folder.mkdir(parents=True)
-        row = {"id": generation.id, "prompt": "a", "status": "finished", "files": []}
+        row = {
+            "id": generation.id,
+            "prompt": "a",
+            "seed": 0,
+            "status": "finished",
+            "files": [],
+        }
         (folder / "summary.json").write_text(json.dumps(row))
     rest = costs(*where, "--data.seeds", "0-3")
     assert (whole.remaining, rest.remaining) == (4, 1)

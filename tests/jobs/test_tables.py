@@ -41,7 +41,12 @@ def clock(monkeypatch):
 
 def save(archive, number, status="finished"):
     generation = Generation(f"prompt {number}", 0)
-    row = {"id": generation.id, "prompt": generation.prompt, "status": status}
+    row = {
+        "id": generation.id,
+        "prompt": generation.prompt,
+        "seed": 0,
+        "status": status,
+    }
     archive.save(generation, {"timing.json": b'{"seconds": 1}'}, row)
     return generation.id
 
@@ -143,6 +148,7 @@ def test_without_generations_there_are_no_tables(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+BEGIN = b'{"id": "%b", "prompt": "a", "seed": 0, "status": "finished", '
 DAMAGES = {
     "summary missing": ("summary.json", None),
     "summary empty": ("summary.json", b""),
@@ -150,6 +156,27 @@ DAMAGES = {
     "summary without a prompt": (
         "summary.json",
         b'{"id": "%b", "status": "finished"}',
+    ),
+    "summary without a seed": (
+        "summary.json",
+        b'{"id": "%b", "prompt": "a", "status": "finished"}',
+    ),
+    **{
+        f"summary with {value.decode()}": (
+            "summary.json",
+            b'{"id": "%b", "prompt": "a", "seed": 0, "status": "finished", '
+            + value
+            + b"}",
+        )
+        for value in (
+            b'"guide_best": 1' + b"0" * 400,
+            b'"guide_best": true',
+            b'"files": ["' + b"x" * 300 + b'"]',
+        )
+    },
+    "summary with half a character": (
+        "summary.json",
+        b'{"id": "%b", "prompt": "\\ud800", "seed": 0, "status": "finished"}',
     ),
     "picture cut off": ("best.png", images.encode(torch.zeros(3, 4, 4))[:60]),
     "summary with another seed": ("summary.json", b'{"id": "%b", "seed": "x"}'),
@@ -180,9 +207,23 @@ def test_a_damaged_generation_is_made_again(tmp_path, damage):
     assert Archive(tmp_path).remaining(generations) == generations[:1]
 
 
+def test_a_link_to_itself_is_left_out(tmp_path):
+    archive = Archive(tmp_path)
+    name = save(archive, 0)
+    (tmp_path / "loop").symlink_to("loop")
+    archive.tables.write()
+    assert list(statuses(tmp_path)) == [name]
+
+
+def test_a_summary_without_scores_has_none(tmp_path):
+    archive = Archive(tmp_path)
+    row = archive.tables.row(save(archive, 0))
+    assert (row["guide_first"], row["verdict_best"]) == (None, None)
+
+
 def test_a_picture_that_is_a_folder_is_made_again(tmp_path):
     archive, generation = Archive(tmp_path), Generation("a", 0)
-    row = {"id": generation.id, "prompt": "a", "status": "finished"}
+    row = {"id": generation.id, "prompt": "a", "seed": 0, "status": "finished"}
     archive.save(generation, {"best.png": images.encode(torch.zeros(3, 4, 4))}, row)
     path = tmp_path / generation.id / "best.png"
     path.unlink()

@@ -139,8 +139,8 @@ def find_judge(name: str | None) -> Describes | None:
     judge = make_judge(name)
     if judge is None:
         raise ValueError(
-            f"Expected a judge with the methods describe and wanted, '{name}' lacks "
-            "them."
+            f"Expected a class with the methods load, describe and wanted, received "
+            f"'{name}', which lacks them; give another."
         )
     judge.load()
     return judge

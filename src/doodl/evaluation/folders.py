@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from doodl.evaluation.layouts import Iterate, Result, bare, listed, own
-from doodl.evaluation.records import latents, opened, updates
+from doodl.evaluation.records import latents, opened, unreadable, updates
 from doodl.evaluation.statistics import Key
 from doodl.files import named
 from doodl.jobs.tables import SUMMARY
@@ -142,7 +142,9 @@ def _settings(folder: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except PermissionError as error:
+        raise unreadable(path) from error
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"Could not read '{path}': {error}.") from error
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise ValueError(

@@ -118,7 +118,7 @@ def _iterate(
 def _seconds(place: Path) -> dict[str, Any]:
     try:
         content = json.loads((place / "timing.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

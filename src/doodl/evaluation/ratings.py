@@ -101,11 +101,22 @@ def read_answers(
             "leave one out."
         )
     sheet = _read(Path(key), ("sheet", "questions"))
-    questions = [Question(**question) for question in sheet["questions"]]
-    known = {question.id for question in questions}
+    try:
+        questions = [Question(**question) for question in sheet["questions"]]
+        known = {question.id for question in questions}
+    except TypeError as error:
+        raise ValueError(
+            f"Expected the questions of a sheet in '{key}', received others: {error}; "
+            "give the file that the report wrote."
+        ) from error
     answers: dict[str, list[str]] = defaultdict(list)
     for path in paths:
         found = _read(path, ("sheet", "answers"))
+        if not isinstance(found["answers"], dict):
+            raise ValueError(
+                f"Expected answers by question in '{path}', received "
+                f"{found['answers']!r:.80}; give the file that the sheet exported."
+            )
         if found["sheet"] != sheet["sheet"] or not found["answers"].keys() <= known:
             raise ValueError(
                 f"'{path}' answers another rating sheet than '{key}'; give the key of "

@@ -12,7 +12,16 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+WRONG = (ValueError, TypeError, KeyError)
 REMEDY = "delete the folder of this generation and run the command that made it again"
+
+
+def unreadable(path: Path) -> ValueError:
+    """Return the error of a file that is there, and not for this user."""
+    return ValueError(
+        f"Expected a file that this user may read, received '{path}'; change its "
+        "permissions, as with chmod."
+    )
 
 
 def updates(path: Path | None) -> list[dict[str, Any]]:
@@ -31,7 +40,9 @@ def updates(path: Path | None) -> list[dict[str, Any]]:
         return [
             line | {"update": int(line["update"])} for line in map(json.loads, lines)
         ]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except PermissionError as error:
+        raise unreadable(path) from error
+    except (OSError, ArithmeticError, RecursionError, *WRONG) as error:
         raise ValueError(
             f"Expected scores of updates in '{path}', found a damaged file; {REMEDY}."
         ) from error
@@ -51,6 +62,8 @@ def latents(path: Path, name: str) -> Tensor | None:
         with safe_open(path, "pt") as file:
             names = file.keys()  # it is no dict
             return file.get_tensor(name) if name in names else None
+    except PermissionError as error:
+        raise unreadable(path) from error
     except (OSError, SafetensorError) as error:
         raise ValueError(
             f"Expected latents in '{path}', found a damaged file; {REMEDY}."
@@ -67,6 +80,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as file:
             yield file
+    except PermissionError as error:
+        raise unreadable(path) from error
     except Exception as error:  # Pillow raises many kinds for broken files
         raise ValueError(
             f"Expected a picture in '{path}', found a damaged file; replace or delete "

@@ -133,7 +133,7 @@ def make_judge(description: Any) -> Describes | None:
         description = {"class_path": description}
         trusted = True
         if "" not in sys.path:
-            sys.path.insert(0, "")
+            sys.path.append("")
     else:
         trusted = False
     if not isinstance(description, Mapping):
@@ -143,8 +143,16 @@ def make_judge(description: Any) -> Describes | None:
         return None
     try:
         judge = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"There is no judge '{module}.{name}': {error}.") from error
-    if not hasattr(judge, "describe") or not hasattr(judge, "wanted"):
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        reason = f"There is no judge '{module}.{name}': {error}"
+        raise ValueError(f"{reason}; give a class as MODULE.CLASS.") from error
+    methods = ("load", "describe", "wanted")
+    if not isinstance(judge, type) or not all(hasattr(judge, m) for m in methods):
         return None
-    return judge(**description.get("init_args", {}))
+    given = description.get("init_args") or {}
+    try:
+        return judge(**given)
+    except TypeError as error:
+        raise ValueError(
+            f"Expected arguments that {module}.{name} takes, received {given}: {error}."
+        ) from error

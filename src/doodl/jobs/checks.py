@@ -40,8 +40,8 @@ def check_file(prompts: str) -> None:
         found = False
     if not looks and not found:
         raise ValueError(
-            f"Expected a list of prompts or a file of them, received '{prompts}'; put "
-            "a prompt in a list."
+            f"Expected a list of prompts or a file of them, received '{prompts}'; "
+            """write a prompt as '["a red ring"]', with the brackets and both quotes."""
         )
 
 
@@ -61,17 +61,26 @@ def check_prompts(prompts: Sequence[str]) -> None:
                 f"Expected prompts with at least one word, received {prompt!r} at "
                 f"position {i + 1}; remove it or fill it in."
             )
-        if any("\ud800" <= character <= "\udfff" for character in prompt):
-            raise ValueError(
-                f"Expected prompts of whole characters, received half of one in "
-                f"{prompt!r} at position {i + 1}; remove it."
-            )
+        check_characters(f"the prompt at position {i + 1}", prompt)
         if prompt.strip() == "null":
             raise ValueError(
                 f"Expected prompts, received the text 'null' at position {i + 1}; "
                 "remove it, or write a word with another meaning."
             )
     check_distinct("prompts", prompts)
+
+
+def check_characters(what: str, text: str) -> None:
+    """Refuse a text that has half of a character, as from bytes that are no UTF-8.
+
+    Raises:
+        ValueError: naming the text.
+    """
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError(
+            f"Expected whole characters in {what}, received half of one in {text!r}; "
+            "remove it."
+        )
 
 
 def check_seeds(seeds: Sequence[int]) -> None:

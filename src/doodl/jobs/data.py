@@ -18,6 +18,7 @@ from typing_extensions import override
 from doodl.files import named
 from doodl.generation import Generation
 from doodl.jobs.checks import (
+    check_characters,
     check_file,
     check_prompts,
     check_seeds,
@@ -52,7 +53,7 @@ class PromptsAndSeeds(LightningDataModule):
     def __init__(
         self,
         prompts: list[str] | str | None = None,
-        seeds: Sequence[int] | str = (0, 1),
+        seeds: Sequence[int] | int | str = (0, 1),
         batch_size: int = 4,
         negative_prompt: str = "",
         categories: list[str] | None = None,
@@ -65,7 +66,9 @@ class PromptsAndSeeds(LightningDataModule):
                 f"Expected a batch_size of at least 1, received {batch_size}."
             )
         seeds = parse_seeds(seeds) if isinstance(seeds, str) else seeds
+        seeds = [seeds] if isinstance(seeds, int) else seeds
         check_seeds(seeds)
+        check_characters("negative_prompt", negative_prompt)
         self.batch_size = batch_size
         if isinstance(prompts, str):
             check_file(prompts)

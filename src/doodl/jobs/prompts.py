@@ -91,7 +91,8 @@ def _row(path: Path, line: int, fields: Fields) -> Row:
     seed = fields.get("seed")
     whole = isinstance(seed, int) and not isinstance(seed, bool)
     if seed is not None and not (whole and 0 <= seed < 2**63):
-        refuse(path, line, "a seed from 0 to 2^63 - 1", seed)
+        shown = repr(seed) if path.suffix == ".jsonl" else seed
+        refuse(path, line, "a seed from 0 to 2^63 - 1", shown)
     return Row(
         prompt=fields["prompt"],
         negative_prompt=fields.get("negative_prompt"),

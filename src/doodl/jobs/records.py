@@ -97,7 +97,10 @@ def _asked(generation: Generation) -> dict[str, str]:
 
 def is_whole(path: Path) -> bool:
     """Return whether a file has content, and a picture or tensors an end."""
-    if not path.is_file():  # missing, or a folder or a pipe
+    try:
+        if not path.is_file():  # missing, or a folder or a pipe
+            return False
+    except OSError:  # a name that no file can have
         return False
     size = path.stat().st_size
     with path.open("rb") as file:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,15 +35,20 @@ COLUMNS = (
 )
 """Columns of `manifest.csv`."""
 SCORE = (float, int, type(None))
+SCORES = ("guide_first", "guide_best", "judge_first", "judge_best")
 TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("prompt", "selector", "folder"), (str,)),
     **dict.fromkeys(("seed", "updates"), (int,)),
-    **dict.fromkeys(("guide_first", "guide_best", "judge_first", "judge_best"), SCORE),
+    **dict.fromkeys(SCORES, SCORE),
     **dict.fromkeys(("verdict_first", "verdict_best"), (bool, type(None))),
     "reason": (str, type(None)),
     "files": (list,),
 }
 """Types of the values of a summary."""
+REQUIRED = {"prompt", "seed"}
+"""Keys that every summary has; without another one, its value is unknown."""
+LARGEST = 1e300
+"""Scores beyond which a summary was not written here."""
 STATUSES = ("finished", "stopped", "failed", "sampled")
 TIMES = ("id", "seconds")
 """Columns of `timings.csv`, apart because seconds differ from run to run."""
@@ -123,7 +129,7 @@ class Tables:
         if not self.folder.is_dir():
             return []
         with os.scandir(self.folder) as found:
-            names = sorted(entry.name for entry in found if entry.is_dir())
+            names = sorted(entry.name for entry in found if _is_folder(entry))
         times = [(name, self._changed(name)) for name in names]
         return [(name, changed) for name, changed in times if changed is not None]
 
@@ -143,11 +149,19 @@ class Tables:
             row = _read(self.folder / name / SUMMARY)
             if row is None or not _is_row(row, name):
                 return None
+            row = dict.fromkeys(COLUMNS) | row
             timing = _read(self.folder / name / TIMING) or {}
             timed = row | {"seconds": timing.get("seconds")}
             lines = _line(timed, COLUMNS), _line(timed, TIMES)
             entry = self._entries[name] = Entry(changed, row, lines)
         return entry
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -161,8 +175,17 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _is_row(row: dict[str, Any], name: str) -> bool:
     """Return whether a summary is that of a folder and its values have their types."""
     typed = all(isinstance(row[key], TYPES[key]) for key in row.keys() & TYPES.keys())
-    typed = typed and "prompt" in row
-    return typed and row.get("id") == name and row.get("status") in STATUSES
+    whole = row.keys() >= REQUIRED and not _strange(row)
+    return typed and whole and row.get("id") == name and row.get("status") in STATUSES
+
+
+def _strange(row: dict[str, Any]) -> bool:
+    """Return whether a summary has a value of a right type that nothing can use."""
+    scores = [row.get(key) for key in SCORES]
+    if any(isinstance(score, bool) or abs(score or 0) > LARGEST for score in scores):
+        return True
+    texts = [row["prompt"], *(row.get("files") or [])]
+    return any(re.search("[\ud800-\udfff]", str(text)) for text in texts)
 
 
 def _line(row: dict[str, Any], columns: tuple[str, ...]) -> str:

@@ -48,8 +48,7 @@ def refuse_trainer_settings(trainer: Trainer) -> None:
             f"Expected no trainer.{name}, received {value}, which would end a "
             "generation before its updates are done; set model.num_updates."
         )
-    time = next((c for c in trainer.callbacks if isinstance(c, Timer)), None)  # type: ignore[attr-defined]
-    if time is not None and not (time.time_remaining() or 0) > 0:
+    if time_is_up(trainer):
         raise ValueError(
             "Expected a trainer.max_time above zero, received none in which anything "
             "can be made; give a longer one as 00:08:00:00."
@@ -70,6 +69,13 @@ def refuse_trainer_settings(trainer: Trainer) -> None:
                 f"Expected no callback {type(callback).__name__}, which changes how "
                 "many batches an update has or what it does; leave it out."
             )
+
+
+def time_is_up(trainer: Trainer) -> bool:
+    """Return whether a trainer has a time limit and no time left."""
+    timers = (c for c in trainer.callbacks if isinstance(c, Timer))  # type: ignore[attr-defined]
+    times = (timer.time_remaining() for timer in timers)
+    return any(time is not None and time <= 0 for time in times)
 
 
 def _shortened(trainer: Trainer) -> dict[str, Any]:
