@@ -47,8 +47,8 @@ def sentence(message: str, parser: argparse.ArgumentParser) -> str:
     """
     message = re.sub(r'Parser key "([^"]+)":?', r"--\1:", " ".join(message.split()))
     message = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", message)
-    if found := _within_class(message):
-        return found
+    if within := _within_class(message):
+        return within
     for pattern in UNKNOWN:
         if found := pattern.search(message):
             return unknown(found["key"].partition("=")[0], keys_of(parser))
