@@ -18,8 +18,14 @@ OTHER_COMMANDS = ("test", "report", "models")
 HELP = {"--help", "-h", "--help-all"}
 FLAGS = {*HELP, "--dry-run", "--dry_run", "--print_config", "--version"}
 """Options without a value."""
-RANKS = ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "MASTER_PORT")
-"""Variables that Lightning reads as whole numbers."""
+RANKS = {
+    **dict.fromkeys(("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK"), (0, 10**6)),
+    **dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), (1, 10**6)),
+    **dict.fromkeys(("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"), (0, 10**6)),
+    **dict.fromkeys(("SLURM_NTASKS", "SLURM_NNODES"), (1, 10**6)),
+    "MASTER_PORT": (0, 65535),
+}
+"""Variables that launchers set to whole numbers, with the least and the most."""
 QUICK = 2**20
 """Largest size in bytes of a prompts file that is checked here."""
 
@@ -73,13 +79,14 @@ def _command(arguments: Sequence[str]) -> None:
 
 
 def _ranks() -> None:
-    """Refuse variables of a launcher that are not numbers."""
-    for name in RANKS:
-        value = os.environ.get(name, "0")
-        if not value.isdecimal():
+    """Refuse variables of a launcher that it cannot have set."""
+    for name, (least, most) in RANKS.items():
+        value = os.environ.get(name, str(least))
+        if not (value.isdecimal() and least <= int(value) <= most):
             raise ValueError(
-                f"Expected a whole number in the environment variable {name}, received "
-                f"'{value}'; unset it, or let the launcher set it."
+                f"Expected a whole number from {least} to {most} in the environment "
+                f"variable {name}, received '{value}'; unset it, or let the launcher "
+                "set it."
             )
 
 

@@ -167,13 +167,17 @@ def test_a_variable_that_says_no_is_no(monkeypatch, ends, value):
     assert ends(KeyError("x"))[0] == 2
 
 
-@pytest.mark.parametrize("name", ["LOCAL_RANK", "NODE_RANK", "MASTER_PORT"])
-def test_a_launchers_variable_has_to_be_a_number(monkeypatch, capsys, name):
-    monkeypatch.setenv(name, "abc")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("LOCAL_RANK", "abc"), ("WORLD_SIZE", "0"), ("MASTER_PORT", "99999999")]
+    + [("RANK", "-1"), ("SLURM_NTASKS", "1-2")],
+)
+def test_a_launchers_variable_has_to_be_a_number(monkeypatch, capsys, name, value):
+    monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as exit_:
         main(["fit"])
     assert exit_.value.code == 2
-    assert f"environment variable {name}, received 'abc'" in capsys.readouterr().err
+    assert f"environment variable {name}, received '{value}'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("first", [True, False])
