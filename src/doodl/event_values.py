@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from lightning import Callback
 from torch import Tensor
 
 PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
 """Types that a saved state may contain, in addition to tensors and containers."""
 
 
-def unexpected(callback: Callback, method: str, expected: str) -> ValueError:
+def unexpected(callback: object, method: str, expected: str) -> ValueError:
     """Return the error of a callback whose method returns something else.
 
     Args:

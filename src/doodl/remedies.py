@@ -22,9 +22,10 @@ def remedy(cause: BaseException, folder: Path | None) -> str | None:
         cause: the exception.
         folder: the results folder of a job that has begun.
     """
-    where = f"'{folder}'" if folder else "the results folder"
     if isinstance(cause, MemoryError):
         return "The memory of this machine is used up; lower --data.batch_size."
+    if isinstance(cause, OSError):
+        return _of_files(cause, folder)
     text = message_of(cause)
     twice = re.search("more than one stateful callback of type `(\\w+)`", text)
     if twice:
@@ -48,8 +49,12 @@ def remedy(cause: BaseException, folder: Path | None) -> str | None:
             f"Expected a call of super().__init__() at the beginning of __init__"
             f"{place(cause)}, received an assignment before it; add the call."
         )
-    if not isinstance(cause, OSError):
-        return None
+    return None
+
+
+def _of_files(cause: OSError, folder: Path | None) -> str | None:
+    """Return the remedy for what the system says about a file."""
+    where = f"'{folder}'" if folder else "the results folder"
     known = {
         errno.ENOSPC: f"The disk of {where} is full; free some space",
         errno.EDQUOT: f"The quota of the disk of {where} is used up; free some space",
