@@ -47,15 +47,13 @@ BATCH = 8
 BASELINES = ("best of n", "one step 10", "one step 20", "one step 40")
 
 
-def watchers(folder: Path, application: str) -> tuple[Guide, Guide | None]:
+def watchers(folder: Path, application: str) -> tuple[Guide, Guide]:
     """Return guide and judge of an application, from a world's folder."""
     if application == "clip_text":
         names = ("guide", "guide_b", "guide_c")
         guide = Ensemble([CLIPText(str(folder / name)) for name in names])
         return guide, CLIPText(str(folder / "judge"))
-    other = folder / "fine_judge"
-    judge = Classifier(str(other)) if other.is_dir() else None
-    return Classifier(str(folder / "fine")), judge
+    return Classifier(str(folder / "fine")), Classifier(str(folder / "fine_judge"))
 
 
 def renderer_of(folder: Path, application: str, **settings: Any) -> Renderer:

@@ -45,11 +45,12 @@ def world(tmp_path_factory):
         _pipeline().save_pretrained(folder / "pipeline")
         _save_clip(folder / "guide", width=8)
         _save_clip(folder / "judge", width=16)
-        for name, width in (("guide_b", 8), ("guide_c", 24)):
+        for name, width in (("guide_b", 8), ("guide_c", 24), ("referee", 16)):
             _save_clip(folder / name, width=width)
         _save_classifier(folder / "attributes", NUM_LOGITS)
-        _save_classifier(folder / "fine", len(CLASSES))
-        (folder / "fine" / "labels.txt").write_text("\n".join(CLASSES))
+        for name in ("fine", "fine_judge"):
+            _save_classifier(folder / name, len(CLASSES))
+            (folder / name / "labels.txt").write_text("\n".join(CLASSES))
         save_head(torch.randn(1, 128), torch.tensor([5.0]), folder / "aesthetic")
     return folder
 
