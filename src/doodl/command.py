@@ -219,7 +219,9 @@ def end(trainer: Trainer) -> None:
             f"None of {total} generations was made; what was begun is saved, and the "
             "same command goes on with it."
         )
-    if len(rows) < total and not time_is_up(trainer):
+    # Ranks that a launcher has started, on other machines too, may still be working.
+    alone = trainer.world_size == 1
+    if alone and len(rows) < total and not time_is_up(trainer):
         raise NothingMade(
             f"{total - len(rows)} of {total} generations were not made, since a "
             "callback or a rule has ended the job, by trainer.should_stop or "

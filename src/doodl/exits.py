@@ -192,7 +192,7 @@ def _threads_in_one_sentence() -> Iterator[None]:
 
     def report(ended: threading.ExceptHookArgs) -> None:
         error = ended.exc_value
-        if wants_traceback() or error is None:
+        if wants_traceback() or error is None or isinstance(error, SystemExit):
             before(ended)
         elif (kind := (type(error), message_of(error))) not in said:
             said.add(kind)

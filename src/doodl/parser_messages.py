@@ -69,7 +69,7 @@ def _within_class(message: str) -> str | None:
     called = re.match(r"(--\S+): .*callable class: --([\w.]+): (.*)", message)
     if called:
         inner = called[3].partition(". Got value: ")[0]
-        return _value(f"{called[1].rstrip(':')}.{called[2]}", inner)
+        return _value(f"{called[1]}.{called[2]}", inner)
     outer, *parts = re.split(r"Problem with given class_path '([^']*)': ", message)
     if not parts:
         return None

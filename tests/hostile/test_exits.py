@@ -161,6 +161,14 @@ def test_an_exception_in_a_thread_is_a_sentence(capsys, monkeypatch, tmp_path):
     assert threading.excepthook is before
 
 
+def test_a_thread_that_exits_is_no_error(capsys):
+    with exit_in_one_sentence():
+        thread = threading.Thread(target=sys.exit)
+        thread.start()
+        thread.join()
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("value", ["", "0", "false", "False"])
 def test_a_variable_that_says_no_is_no(monkeypatch, ends, value):
     monkeypatch.setenv("DOODL_TRACEBACK", value)

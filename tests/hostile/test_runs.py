@@ -3,12 +3,16 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from doodl import cli
+from doodl.callbacks import Results
+from doodl.command import end as end_job
 from doodl.events import GenerationCallback
+from doodl.exits import NothingMade
 from doodl.generation import Generation
 from doodl.guides import Guide
 from processes import end, start
@@ -159,6 +163,22 @@ def test_a_job_that_a_callback_ends_does_not_succeed(
     assert "1 of 2 generations were not made, since a callback" in (
         capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_other_ranks_may_still_be_working(monkeypatch, tmp_path, ranks):
+    results = Results(str(tmp_path))
+    results.generations = [Generation("a", 0), Generation("b", 0)]
+    monkeypatch.setattr(results, "rows", lambda: [{"status": "finished"}])
+    monkeypatch.setattr(results, "report", lambda: None)
+    trainer = SimpleNamespace(
+        callbacks=[results], is_global_zero=True, world_size=ranks
+    )
+    if ranks > 1:
+        end_job(trainer)
+        return
+    with pytest.raises(NothingMade, match="1 of 2 generations were not made"):
+        end_job(trainer)
 
 
 def test_files_named_as_libraries_change_nothing(tmp_path):

@@ -171,6 +171,8 @@ DAMAGES = {
         for value in (
             b'"guide_best": 1' + b"0" * 400,
             b'"guide_best": true',
+            b'"guide_best": "x"',
+            b'"files": 5',
             b'"files": ["' + b"x" * 300 + b'"]',
         )
     },

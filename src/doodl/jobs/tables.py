@@ -175,8 +175,8 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _is_row(row: dict[str, Any], name: str) -> bool:
     """Return whether a summary is that of a folder and its values have their types."""
     typed = all(isinstance(row[key], TYPES[key]) for key in row.keys() & TYPES.keys())
-    whole = row.keys() >= REQUIRED and not _strange(row)
-    return typed and whole and row.get("id") == name and row.get("status") in STATUSES
+    ours = row.get("id") == name and row.get("status") in STATUSES
+    return typed and ours and row.keys() >= REQUIRED and not _strange(row)
 
 
 def _strange(row: dict[str, Any]) -> bool:
