@@ -502,6 +502,7 @@ def test_the_package_depends_on_what_diffusers_asks_for():
 
 
 def test_the_installed_command_refuses_as_it_does_here(empty):
+    Path("random.py").write_text("raise OSError('imported in place of a library')")
     done = subprocess.run(
         [sys.executable, "-m", "doodl", "fit", "--data.seeds", "[-1]"],
         capture_output=True,

@@ -41,7 +41,7 @@ def check_inline(arguments: Sequence[str]) -> None:
     """Refuse settings in the arguments themselves that would not be read as written.
 
     Raises:
-        ValueError: an argument repeats a key, or has too many aliases.
+        ValueError: an argument repeats a key, has too many aliases, or an octal number.
     """
     for argument in arguments:
         value = argument.partition("=")[2] if argument[:2] == "--" else argument
@@ -59,8 +59,8 @@ def plain_text(path: str) -> str:
     """Return the text of a file that an option names.
 
     Raises:
-        ValueError: it cannot be read, is too large, is full of aliases, or repeats a
-            key.
+        ValueError: it cannot be read, is too large, is full of aliases, repeats a key,
+            or has an octal number.
     """
     text = read(path, "a config", MOST_BYTES).decode("utf-8")
     refuse_bombs(text)
@@ -77,7 +77,7 @@ def settings_in(text: str) -> Any:
     """Return the plain values that a text of YAML holds.
 
     Raises:
-        ValueError: a key is repeated, or there are too many aliases.
+        ValueError: a key is repeated, a number octal, or there are too many aliases.
         yaml.YAMLError: it is no YAML.
         RecursionError: it is nested too deeply.
     """
@@ -104,7 +104,7 @@ def refuse_bombs(text: str, what: str = "it") -> None:
 
 
 class _Strict(yaml.SafeLoader):
-    """Reads plain values only, and refuses duplicate keys."""
+    """Reads plain values only, and refuses what YAML reads as nobody means it."""
 
 
 def _mapping(loader: _Strict, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -130,4 +130,15 @@ def _refuse_repeats(node: yaml.MappingNode) -> None:
             )
 
 
+def _number(loader: _Strict, node: yaml.ScalarNode) -> int:
+    """Return a whole number, unless YAML 1.1 takes 010 for 8, or 1:30 for 90."""
+    value, text = loader.construct_yaml_int(node), node.value.replace("_", "")
+    decimal = int(text) if text.lstrip("+-").isdecimal() else value
+    if value != decimal or ":" in text:
+        meant = str(decimal) if value != decimal else f'"{text}" with its quotes'
+        raise ValueError(f"'{text}' would be read as {value}; write {meant}")
+    return int(value)
+
+
 _Strict.add_constructor("tag:yaml.org,2002:map", _mapping)
+_Strict.add_constructor("tag:yaml.org,2002:int", _number)

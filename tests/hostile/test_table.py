@@ -50,6 +50,8 @@ CONFIGS = [
     ("--config twice.yaml", "'num_steps' of line 2 stands in line 3 again"),
     ("--config bomb.yaml", "has 16 aliases; write the values out"),
     ("--config repeated.yaml", "'num_steps' of line 1 stands in line 1 again"),
+    ("--config octal.yaml", "octal.yaml': '010' would be read as 8; write 10"),
+    ("--data.seeds=[1:30]", "'1:30' would be read as 90; write"),
     ("--config dotted.yaml", "'model.num_steps' also stands below 'model'; remove"),
     ("--config merged.yaml", "'num_steps' of line 1 stands in line 1 again"),
     ("--data bomb.yaml", "aliases"),
@@ -300,6 +302,7 @@ class Own(Guide):
 """
 FILES = {
     "repeated.yaml": "model: {num_steps: 2, num_steps: 3}\n",
+    "octal.yaml": "data: {seeds: [010]}\n",
     "twice.yaml": "model:\n  num_steps: 2\n  num_steps: 3\n",
     "bomb.yaml": "a: &a [1]\n"
     + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefghi")),

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from doodl.files import is_whole
+
 
 def parse_seeds(text: str) -> list[int]:
     """Return the seeds of a text such as `0-99` or `0-3,7`; ranges include both ends.
@@ -76,7 +78,7 @@ def check_characters(what: str, text: str) -> None:
     Raises:
         ValueError: naming the text.
     """
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not is_whole(text):
         raise ValueError(
             f"Expected whole characters in {what}, received half of one in {text!r}; "
             "remove it."

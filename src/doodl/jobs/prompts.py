@@ -6,13 +6,12 @@ incomplete is refused before the work starts, with the file's name and the line.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from doodl.files import named
+from doodl.files import is_whole, named
 from doodl.jobs.prompt_files import NAMES, TEXTS, Fields, read_records, refuse
 
 
@@ -83,7 +82,7 @@ def _row(path: Path, line: int, fields: Fields) -> Row:
         if value is not None and not isinstance(value, str):
             refuse(path, line, f"a text for '{name}'", value)
         if value is not None:
-            if re.search("[\ud800-\udfff]", value):
+            if not is_whole(value):
                 refuse(path, line, f"characters in '{name}'", "half of one")
             fields = fields | {name: value.strip()}
     if fields.get("prompt") in (None, "", "null"):

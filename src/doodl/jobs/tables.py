@@ -6,13 +6,12 @@ import csv
 import io
 import json
 import os
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from doodl.files import read, write
+from doodl.files import is_whole, read, write
 from doodl.spreadsheets import neutral
 
 COLUMNS = (
@@ -185,7 +184,7 @@ def _strange(row: dict[str, Any]) -> bool:
     if any(isinstance(score, bool) or abs(score or 0) > LARGEST for score in scores):
         return True
     texts = [row["prompt"], *(row.get("files") or [])]
-    return any(re.search("[\ud800-\udfff]", str(text)) for text in texts)
+    return not all(is_whole(str(text)) for text in texts)
 
 
 def _line(row: dict[str, Any], columns: tuple[str, ...]) -> str:
