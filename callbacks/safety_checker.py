@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import torch
 from lightning import Trainer
+from safetensors import SafetensorError
 from torch import Tensor
 from typing_extensions import override
 
 from doodl.callbacks.base import GenerationCallback
 from doodl.guided_generation import GuidedGeneration
+from doodl.pretrained.missing import complete, reason
 from doodl.trajectory import Rendering
 
 
@@ -39,12 +42,17 @@ class SafetyChecker(GenerationCallback):
         )
         from transformers import CLIPImageProcessor
 
+        read = partial(
+            StableDiffusionSafetyChecker.from_pretrained,
+            self.pretrained,
+            use_safetensors=True,
+        )
         try:
-            checker = StableDiffusionSafetyChecker.from_pretrained(self.pretrained)
-        except OSError as error:
+            checker = complete(read)
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise ValueError(
                 f"Expected a safety checker's folder or hub id, received "
-                f"'{self.pretrained}': {str(error).splitlines()[0]}"
+                f"'{self.pretrained}': {reason(error)}"
             ) from error
         self.checker: Any = checker.eval().to(trainer.strategy.root_device)
         side = checker.config.vision_config.image_size

@@ -5,6 +5,7 @@ import torch
 from diffusers.pipelines.stable_diffusion.safety_checker import (
     StableDiffusionSafetyChecker,
 )
+from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig
 
 from doodl.callbacks import Results, SafetyChecker
@@ -80,6 +81,19 @@ def test_only_what_is_refused_is_black(fit, checker, monkeypatch):
 def test_a_checker_that_is_not_there_is_one_sentence(fit, tmp_path):
     callback = SafetyChecker(str(tmp_path / "gone"))
     with pytest.raises(ValueError, match="Expected a safety checker's folder"):
+        fit(callbacks=[callback])
+
+
+def test_a_checker_that_lacks_a_weight_is_one_sentence(fit, checker, tmp_path):
+    callback = checker(2.0)
+    path = tmp_path / "checker" / "model.safetensors"
+    tensors = load_file(path)
+    del tensors["visual_projection.weight"]
+    save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"lacks the weight visual_projection\.weight"):
+        fit(callbacks=[callback])
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"Expected a safety checker's .*header"):
         fit(callbacks=[callback])
 
 

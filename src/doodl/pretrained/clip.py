@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from doodl.files import readable
 from doodl.pretrained.folders import locate
+from doodl.pretrained.missing import complete, reason, refuse_wordless
 from doodl.pretrained.texts import cut_tail
+
+WEIGHTS = ("*.safetensors", "*.bin", "*.pth")
+"""Names of the files in which open_clip looks for weights."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +87,10 @@ def load_clip(name: str, device: torch.device | str = "cpu") -> Clip:
     try:
         network = open_clip.create_model(source, pretrained=pretrained, device=device)
         tokenizer = open_clip.get_tokenizer(source)
-    except (OSError, RuntimeError) as error:
+        refuse_wordless(tokenizer)
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise ValueError(
-            f"Could not load '{name}' with open_clip: {str(error).splitlines()[0]}"
+            f"Could not load '{name}' with open_clip: {reason(error)}"
         ) from error
     size = network.visual.image_size
     preprocess = open_clip.get_model_preprocess_cfg(network)
@@ -119,6 +127,15 @@ def locate_clip(name: str) -> tuple[str, str | None]:
             f"Expected a CLIP as a folder, 'hf-hub:owner/name' or "
             f"'ARCHITECTURE:PRETRAINED', received '{name}'."
         )
+    # Without a file of weights open_clip would draw them at random.
+    files = [file for kind in WEIGHTS for file in sorted(Path(folder).glob(kind))]
+    if not files:
+        raise ValueError(
+            f"Expected a file of weights in the folder '{name}', such as "
+            "open_clip_model.safetensors, found none; download or save it again."
+        )
+    for file in files:
+        readable(file, "weights", most=2**50)
     return f"local-dir:{folder}", None
 
 
@@ -151,12 +168,14 @@ def _load_transformers(name: str, device: torch.device | str) -> Clip:
 
     source = locate(name.removeprefix("transformers:"), "config.json")
     try:
-        network = AutoModel.from_pretrained(source).float()
+        read = partial(AutoModel.from_pretrained, source, use_safetensors=True)
+        network = complete(read).float()
         tokenizer = AutoTokenizer.from_pretrained(source)
+        refuse_wordless(tokenizer)
         processor = AutoImageProcessor.from_pretrained(source)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ValueError(
-            f"Could not load '{name}' with transformers: {str(error).splitlines()[0]}"
+            f"Could not load '{name}' with transformers: {reason(error)}"
         ) from error
     if not hasattr(network, "get_image_features"):
         raise ValueError(
