@@ -38,16 +38,24 @@ def prompts(count: int = 64) -> list[str]:
     return [r["prompt"] for r in drawn if r["prompt"] not in tuned][:count]
 
 
-def rates(captions: list[str], seeds: int, folder: Path) -> dict[str, float]:
+def rates(
+    captions: list[str], seeds: int, folder: Path, first: int = FIRST
+) -> dict[str, float]:
     """Return the share of right samples of each caption, rarest first.
 
     Captions that are equally rare keep their order.
+
+    Args:
+        captions: prompts that name every object.
+        seeds: number of samples of each.
+        folder: with the weights of the world.
+        first: seed of the first sample; every sample has its own.
     """
     model = load_text_to_image(str(folder / "pipeline"))
     judge = AttributeJudge(str(folder / "attributes"))
     judge.load()
     every = [caption for caption in captions for _ in range(seeds)]
-    pixels = sample(model, every, GUIDANCE, steps=STEPS, first_seed=FIRST)
+    pixels = sample(model, every, GUIDANCE, steps=STEPS, first_seed=first)
     verdicts = judge.verdicts(pixels, [Generation(caption, 0) for caption in every])
     right = torch.tensor([float(bool(v)) for v in verdicts]).view(-1, seeds)
     found = dict(zip(captions, right.mean(dim=1).tolist(), strict=True))

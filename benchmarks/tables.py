@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pilot
+import rare
 import yaml
 from answers import extra
 from draws import Row
@@ -37,7 +38,10 @@ from doodl.evaluation.summary import Evaluation
 from doodl.pretrained import SHAPES
 
 FILE = Path(__file__).with_name("tables.yaml")
-NAMES = ("text", "vocabulary", "personalization", "aesthetics", "editing", "ablations")
+NAMES = (
+    *("text", "rare", "vocabulary", "personalization", "aesthetics", "editing"),
+    "ablations",
+)
 DRAWS = 2000
 """First seed of the draws that measure how often a prompt succeeds by itself."""
 
@@ -56,6 +60,7 @@ class Table:
         figures: comparisons beside the paper's.
         verdict: class of the judge that names attributes; None for the results' own.
         last: method whose last iterate is compared with its best one.
+        rare: whether its prompts are those of `rare.csv`, which samples never show.
     """
 
     title: str
@@ -67,6 +72,7 @@ class Table:
     figures: tuple[Figure, ...]
     verdict: str | None = None
     last: str | None = None
+    rare: bool = False
 
     @property
     def ours(self) -> str:
@@ -175,7 +181,10 @@ def make(name: str, known: argparse.Namespace, more: list[str]) -> Path:
     usual = pilot.PROMPTS if known.pilot else pilot.planned(plan) or table.prompts
     prompts = known.prompts or usual
     count = known.seeds or table.seeds
-    listed = rows(table.application, part, prompts, folder / "data")
+    if table.rare and not known.pilot:
+        listed = rare.read(prompts)
+    else:
+        listed = rows(table.application, part, prompts, folder / "data")
     generations = make_task(
         table.application, listed, folder / "data", seeds(part, count)
     )

@@ -16,7 +16,10 @@ from doodl.shapes.words import COLOURS, KINDS, PATTERNS
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 REDUCED = ["--prompts", "2", "--seeds", "2", "--updates", "1", "--draws", "2"]
 TINY = ["--model.num_steps", "2", "--multicrop.num_cutouts", "2"]
-NAMES = ["text", "vocabulary", "personalization", "aesthetics", "editing", "ablations"]
+NAMES = [
+    *("text", "rare", "vocabulary", "personalization", "aesthetics", "editing"),
+    "ablations",
+]
 APPLICATIONS = ["clip_text", "classifier", "aesthetic", "aesthetic_edit"]
 
 
@@ -73,6 +76,36 @@ def test_prompts_of_the_text_table_are_of_three_kinds():
     assert patterned == [0, 2, 2] * 10
     assert all("background" in prompt for prompt in prompts[2::3])
     assert all(readings(prompt) for prompt in prompts)
+
+
+def test_rare_prompts_are_those_that_no_stage_of_samples_shows(monkeypatch, capsys):
+    import rare
+
+    asked = []
+
+    def rates(captions, seeds, folder, first):
+        asked.append((first, seeds, len(captions)))
+        return {text: float(text == f"p{len(asked)}") for text in captions}
+
+    monkeypatch.setattr(rare, "rates", rates)
+    assert rare.never_right(["p0", "p1", "p2", "p3", "p4"], Path()) == ["p0", "p4"]
+    assert asked == [(10_000, 8, 5), (20_000, 32, 4), (40_000, 160, 3)]
+    assert "2 prompts have none of 160 samples right" in capsys.readouterr().out
+
+
+def test_rare_prompts_are_for_tables_and_not_in_the_text_table(tmp_path):
+    import rare
+    import splits
+    import tables
+
+    listed = [row["prompt"] for row in rare.read(tables.load("rare").prompts)]
+    assert len(set(listed)) == len(listed)
+    candidates = rare.candidates(160)
+    assert set(listed) <= set(candidates)
+    text = splits.rows("clip_text", "table", rare.BEFORE, tmp_path)
+    assert not {row["prompt"] for row in text} & set(candidates)
+    with pytest.raises(ValueError, match=r"'rare.csv' has \d+; find more"):
+        rare.read(1000)
 
 
 def test_regimes_are_those_of_the_hit_rate():
