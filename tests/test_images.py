@@ -1,6 +1,7 @@
 import pytest
 import torch
 from PIL import Image
+from torch.nn.functional import interpolate
 
 from doodl import images
 
@@ -129,6 +130,19 @@ def test_what_is_not_a_picture_is_named(tmp_path):
         images.load(tmp_path)
 
 
+@pytest.mark.parametrize("kind", images.FORMATS)
+def test_these_formats_are_read_whatever_the_name(tmp_path, kind):
+    Image.new("RGB", (4, 2), "white").save(tmp_path / "a.png", format=kind)
+    assert torch.equal(images.load(tmp_path / "a.png"), torch.ones(3, 2, 4))
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PPM", "PCX", "ICNS"])
+def test_no_other_format_is_read(tmp_path, kind):
+    Image.new("RGB", (16, 16), "white").save(tmp_path / "a.png", format=kind)
+    with pytest.raises(ValueError, match="as PNG, JPEG, WEBP, GIF, TIFF, BMP, found"):
+        images.load(tmp_path / "a.png")
+
+
 def test_a_file_that_was_cut_off_is_named(tmp_path, generator):
     path = tmp_path / "a.png"
     images.save(torch.rand(3, 64, 64, generator=generator), path)
@@ -164,6 +178,29 @@ def test_a_cover_fills_the_frame_and_keeps_the_middle(shape):
     # Symmetric pictures stay symmetric: the middle is the middle.
     assert torch.allclose(covered[0] + covered[0].flip(1), torch.ones(8, 8), atol=1e-5)
     assert torch.allclose(covered[1] + covered[1].flip(0), torch.ones(8, 8), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(60, 59), (64, 8), (9, 71), (300, 38)])
+def test_an_ordinary_picture_is_scaled_as_a_whole(shape, monkeypatch, generator):
+    pixels = torch.rand(3, *shape, generator=generator)
+    covered = images.cover(pixels, 8, 8)
+    monkeypatch.setattr(images, "MOST_HIDDEN", 10**6)
+    assert torch.equal(covered, images.cover(pixels, 8, 8))
+
+
+@pytest.mark.parametrize("shape", [(1001, 3), (4, 1000), (2000, 16)])
+def test_of_a_long_picture_the_middle_is_scaled(shape, monkeypatch, generator):
+    pixels, sizes = torch.rand(3, *shape, generator=generator), []
+
+    def scaled(given, size, **options):
+        sizes.append(max(size))
+        return interpolate(given, size, **options)
+
+    monkeypatch.setattr(images, "interpolate", scaled)
+    covered = images.cover(pixels, 8, 8)
+    monkeypatch.setattr(images, "MOST_HIDDEN", 10**6)
+    assert torch.allclose(covered, images.cover(pixels, 8, 8), atol=1e-2)
+    assert sizes[0] <= 9 * 8 < sizes[1]
 
 
 def test_a_cover_of_the_frames_size_is_the_picture(generator):

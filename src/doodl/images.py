@@ -7,6 +7,7 @@ and judges and the content of files, in [0, 1]. Both are RGB with channels first
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,10 @@ PICTURES = Path(__file__).parent / "shapes" / "pictures"
 """Folder of the packaged pictures; the path `shapes/NAME.png` refers to one of them."""
 MOST_BYTES = 2**28
 """Size of the largest picture file that is read, 256 MiB."""
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
+"""Formats that are read. Others may start programs, as PostScript does."""
+MOST_HIDDEN = 8
+"""Most of a picture that `cover` scales, in sides of the part that remains."""
 
 
 def to_pixels(images: Tensor) -> Tensor:
@@ -66,11 +71,11 @@ def load(path: str | os.PathLike[str]) -> Tensor:
         path: path of the file, or `shapes/NAME.png` for a packaged picture.
 
     Raises:
-        ValueError: the file is missing, unreadable or not a picture.
+        ValueError: the file is missing, unreadable or not a picture of `FORMATS`.
     """
     path = readable(located(path), "a picture", MOST_BYTES)
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             picture = ImageOps.exif_transpose(file)
             if picture.mode == "F":
                 raise ValueError("its pixels are floating-point numbers; save 8 bits")
@@ -79,7 +84,8 @@ def load(path: str | os.PathLike[str]) -> Tensor:
             )
     except UnidentifiedImageError:
         raise ValueError(
-            f"Expected a picture, found another file at '{path}'; give a PNG or JPEG."
+            f"Expected a picture as {', '.join(FORMATS)}, found another file at "
+            f"'{path}'; save it as PNG."
         ) from None
     except Exception as error:  # Pillow raises many kinds for broken files
         raise ValueError(f"Could not read the picture '{path}': {error}.") from error
@@ -162,6 +168,8 @@ def _bytes(pixels: Tensor) -> Tensor:
 def cover(pixels: Tensor, height: int, width: int) -> Tensor:
     """Return a picture scaled to cover a frame and cropped to its centre.
 
+    Of a very long picture only the middle is scaled, which bounds time and memory.
+
     Args:
         pixels: (3, H, W) in [0, 1].
         height: height of the frame in pixels.
@@ -171,6 +179,8 @@ def cover(pixels: Tensor, height: int, width: int) -> Tensor:
         (3, height, width) in [0, 1].
     """
     scale = max(height / pixels.shape[1], width / pixels.shape[2])
+    seen = math.ceil(height / scale), math.ceil(width / scale)
+    pixels = _middle(pixels, MOST_HIDDEN * seen[0], MOST_HIDDEN * seen[1])
     size = [max(height, round(pixels.shape[1] * scale))]
     size += [max(width, round(pixels.shape[2] * scale))]
     if size != list(pixels.shape[1:]):
@@ -179,6 +189,13 @@ def cover(pixels: Tensor, height: int, width: int) -> Tensor:
         )[0].clamp(0, 1)
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     return pixels[:, top : top + height, left : left + width]
+
+
+def _middle(pixels: Tensor, height: int, width: int) -> Tensor:
+    """Return the middle of a picture, which is one pixel larger where sides are odd."""
+    rows, columns = pixels.shape[1:]
+    top, left = max(0, rows - height) // 2, max(0, columns - width) // 2
+    return pixels[:, top : rows - top, left : columns - left]
 
 
 def grid(pixels: Tensor, columns: int) -> Tensor:

@@ -248,7 +248,25 @@ def test_no_results_are_refused(refused, tmp_path):
     (tmp_path / "empty").mkdir()
     message = refused("test", "--results", tmp_path / "empty")
     assert "no finished generation" in message
-    assert "unrecognized" in refused("test", "--reslts", "a")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["test", "--reslts", "a"], "received --reslts; did you mean --results?"),
+        (["test", "--result", "a", "--clipp", "none"], "--clipp; did you mean --clip?"),
+        (["test", "--results", "a", "--clipp=x"], "--clipp; did you mean --clip?"),
+        (["test", "--results", "a", "--zzz"], "--zzz; see `doodl test --help`."),
+        (["test", "a b"], "received a b; give folders after --results."),
+        (["test", "a", "--zzz"], "received a; give folders after --results."),
+        (["report", "--results", "a"], "--results; give folders without an option."),
+        (["report", "--result", "a"], "--result; give folders without an option."),
+        (["report", "--results=a"], "received none; see `doodl report --help`."),
+        (["report", "a", "--outptu", "b"], "--outptu; did you mean --output?"),
+    ],
+)
+def test_a_wrong_option_has_a_remedy(refused, arguments, sentence):
+    assert refused(*arguments).endswith(sentence)
 
 
 def test_a_folder_of_another_job_is_refused(refused, tmp_path):

@@ -10,6 +10,7 @@ from doodl.evaluation.metrics import distances
 from doodl.images import save
 
 RECORDS = "doodl.evaluation.records"
+QUESTION = dict.fromkeys(("id", "prompt", "seed", "left", "right"), "a")
 
 
 @pytest.fixture
@@ -77,7 +78,10 @@ def test_a_file_of_another_user_is_not_called_damaged(
 
 @pytest.mark.parametrize(
     ("questions", "answers"),
-    [(5, {}), (["x"], {}), ([{"id": "1"}], {}), ([], []), ([], None)],
+    [
+        *((5, {}), (["x"], {}), ([{"id": "1"}], {}), ([], []), ([], None)),
+        *(([QUESTION | {name: value}], {}) for name in QUESTION for value in ([1], 1)),
+    ],
 )
 def test_a_rating_sheet_of_another_kind_is_a_sentence(
     refused, tmp_path, questions, answers
@@ -94,7 +98,7 @@ def test_a_rating_sheet_of_another_kind_is_a_sentence(
 @pytest.mark.parametrize(
     "verdict",
     [
-        {"class_path": "doodl.__main__.main"},
+        {"class_path": "doodl.cli.main"},
         {"class_path": "doodl.shapes.judge.AttributeJudge", "init_args": 5},
         {"class_path": "doodl.shapes.judge.AttributeJudge", "init_args": {"foo": 1}},
     ],

@@ -29,6 +29,7 @@ def test_every_layout_gives_the_same_labels(tmp_path, name, text):
         ("labels.txt", b"\n\n", "at least one name"),
         ("labels.json", b"[]", "at least one name"),
         ("labels.json", b"{", "label file"),
+        ("labels.json", b"[" * 100_000, "label file"),
         ("labels.json", b'"cat"', "holds a str"),
         ("labels.json", b"[1, 2]", "class 0 the name 1"),
         ("labels.json", b'{"a": "b"}', "label file"),

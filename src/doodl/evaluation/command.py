@@ -17,6 +17,7 @@ from doodl.evaluation.summary import Evaluation, evaluate
 from doodl.evaluation.verdicts import Describes, make_judge
 from doodl.files import folder_at, named, read_table, write
 from doodl.pretrained import Clip, load_clip
+from doodl.terminal import line
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -50,7 +51,8 @@ def test(options: Sequence[str]) -> None:
         sheet = _sheet(known.ratings, known.results, known.sheet)
         lines = rating_lines(known.ratings, sheet)
     names = [method.name for method in methods]
-    if known.against not in (None, *names):
+    against = known.against and line(known.against)
+    if against not in (None, *names):
         raise ValueError(
             f"Expected --against with one of {', '.join(names)}, received "
             f"'{known.against}'."
@@ -64,10 +66,11 @@ def test(options: Sequence[str]) -> None:
         references = named(known.references, "the references")
         far = find_distances(methods, references, known.features, clip)
     evaluation = scored(methods, clip, judge, known.lpips)
-    evaluation.ratings, evaluation.against = lines, known.against
+    evaluation.ratings, evaluation.against = lines, against
     evaluation.distances = far
     print(save(evaluation, output))
-    print(f"Written: {output / 'evaluation.csv'}, {output / 'evaluation.md'}")
+    written = f"{output / 'evaluation.csv'}, {output / 'evaluation.md'}"
+    print(f"Written: {line(written)}")
 
 
 def report(options: Sequence[str]) -> None:
@@ -80,7 +83,7 @@ def report(options: Sequence[str]) -> None:
     )
     output = output_folder(known.output or methods[0].folder / "report")
     evaluation = scored(methods, find_clip(methods, known.clip), known.verdict)
-    print(f"Written: {write_report(evaluation, output)}")
+    print(f"Written: {line(write_report(evaluation, output))}")
 
 
 def output_folder(path: str | Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import warnings
 from collections import defaultdict
 from pathlib import Path
 from statistics import fmean
@@ -101,7 +102,11 @@ def _draw(part: str, lines: list[tuple[str, list[Point]]]) -> str:
         if len(lines) > 1:
             axes.legend(frameon=False, labelcolor=INK, fontsize=9)
         text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+        with warnings.catch_warnings():
+            # The browser draws the texts, and has the characters of any language.
+            warnings.filterwarnings("ignore", "Glyph")
+            options = {"format": "svg", "transparent": True, "metadata": {"Date": None}}
+            figure.savefig(text, **options)
     return _themed(text.getvalue(), part)
 
 

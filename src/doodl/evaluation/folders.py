@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from doodl.evaluation.records import latents, opened, unreadable, updates
 from doodl.evaluation.statistics import Key
 from doodl.files import named
 from doodl.jobs.tables import SUMMARY
+from doodl.terminal import line
 
 
 @dataclass
@@ -59,7 +61,7 @@ def read_methods(
             has no generation in common with any other.
     """
     paths = [named(folder, "a folder of results") for folder in folders]
-    twice = [p for p, count in Counter(p.resolve() for p in paths).items() if count > 1]
+    twice = [p for p, n in Counter(map(os.path.realpath, paths)).items() if n > 1]
     if twice:
         raise ValueError(f"Expected different folders, received '{twice[0]}' twice.")
     names = unique_names(paths)
@@ -79,13 +81,17 @@ def read_methods(
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
-    """Return names of folders, with as many parents as tell them apart."""
-    parts = [path.resolve().parts for path in paths]
+    """Return names of folders, with as many parents as tell them apart.
+
+    They are shown in tables and on terminals, and so are single lines without harmful
+    characters.
+    """
+    parts = [Path(os.path.realpath(path)).parts for path in paths]
     for depth in range(1, max(map(len, parts), default=0) + 1):
-        names = ["/".join(part[-depth:]) for part in parts]
+        names = [line("/".join(part[-depth:])) for part in parts]
         if len(set(names)) == len(names):
             return names
-    return [str(path) for path in paths]
+    return [line(path) for path in paths]
 
 
 def read_method(
@@ -100,7 +106,7 @@ def read_method(
         ValueError: it is missing, has no results, has pictures of two sizes, or one of
             its files is damaged.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ValueError(f"There is no results folder '{folder}'.")
     settings, notes = _settings(folder), []
     if settings:

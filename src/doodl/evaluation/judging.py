@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from statistics import fmean
 from typing import Any
+
+from torch import Tensor
 
 from doodl.evaluation.folders import Method
 from doodl.evaluation.layouts import Result
@@ -38,11 +40,11 @@ def judge_pictures(
     if given is not None:
         for row in rows.values():
             row["right_before"] = row["right_after"] = None
-    described: dict[str, dict[Key, dict[str, str]]] = {}
+    described: dict[str, dict[Key, Mapping[str, str]]] = {}
     for place in ("before", "after"):
         keys = [key for key, r in method.results.items() if getattr(r, place)]
         paths = [getattr(method.results[key], place) for key in keys]
-        seen = [found for pixels in batches(paths) for found in judge.describe(pixels)]
+        seen = [one for pixels in batches(paths) for one in _described(judge, pixels)]
         described[place] = dict(zip(keys, seen, strict=True))
         for key, found in described[place].items():
             _fill(rows[key], place, found, judge, method.results[key])
@@ -50,7 +52,42 @@ def judge_pictures(
     _note_unjudged(method, rows)
     for key in described["before"].keys() & described["after"].keys():
         old, new = described["before"][key], described["after"][key]
-        rows[key]["kept"] = fmean(old[name] == new[name] for name in old)
+        if old:
+            rows[key]["kept"] = fmean(old[name] == new.get(name) for name in old)
+
+
+def _described(judge: Describes, pixels: Tensor) -> Sequence[Mapping[str, str]]:
+    """Return the attributes of pictures, which a judge of the user's own names.
+
+    Raises:
+        ValueError: the judge returns something else.
+    """
+    found = judge.describe(pixels)
+    listed = isinstance(found, Sequence) and len(found) == len(pixels)
+    if not listed or not all(map(_is_description, found)):
+        raise ValueError(
+            f"Expected a list of {len(pixels)} dicts, one a picture, from "
+            f"{type(judge).__name__}.describe, received {found!r:.80}; return the "
+            "class of each attribute, as texts."
+        )
+    return found
+
+
+def _is_description(found: object) -> bool:
+    return isinstance(found, Mapping) and _are_texts([*found, *found.values()])
+
+
+def _is_reading(found: object) -> bool:
+    return (
+        isinstance(found, Mapping)
+        and _are_texts(found)
+        and all(isinstance(v, Set | list | tuple) for v in found.values())
+        and all(map(_are_texts, found.values()))
+    )
+
+
+def _are_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def _note_unjudged(method: Method, rows: Mapping[Key, dict[str, Any]]) -> None:
@@ -87,13 +124,13 @@ def _fill(
     """Say of one picture whether it is right, and of a result why it is not."""
     plain = Generation(result.prompt, result.seed)
     asked = replace(plain, target=result.target, image=result.image)
-    whole = explain(seen, _wanted(judge, asked))
+    whole = _explained(judge, seen, asked)
     if row[f"right_{place}"] is None and whole.right is not None:
         row[f"right_{place}"] = float(whole.right)
     right = row[f"right_{place}"]
     if place == "before" or row["wrong"] or right is None or right:
         return
-    alone = explain(seen, judge.wanted(plain))
+    alone = _explained(judge, seen, plain)
     fault = whole if whole.right is False else alone
     if alone.right:  # the class or the picture that was asked for is missing
         fault = Verdict(False, ("target",), "not the target asked for")
@@ -101,11 +138,40 @@ def _fill(
     row["reason"] = fault.reason or None
 
 
+def _explained(judge: Describes, seen: Mapping[str, str], asked: Generation) -> Verdict:
+    """Return the verdict on a picture.
+
+    Raises:
+        ValueError: the judge names no class of an attribute that matters.
+    """
+    wanted = _wanted(judge, asked)
+    lacking = {name for reading in wanted or () for name in reading} - seen.keys()
+    if lacking:
+        raise ValueError(
+            f"Expected the class of {', '.join(sorted(map(repr, lacking)))} from "
+            f"{type(judge).__name__}.describe, as its `wanted` names, received none; "
+            "let both name the same attributes."
+        )
+    return explain(seen, wanted)
+
+
 def _wanted(judge: Describes, asked: Generation) -> Sequence[Reading] | None:
-    """Return what is asked for; None also if its picture cannot be read."""
+    """Return what is asked for; None also if its picture cannot be read.
+
+    Raises:
+        ValueError: the judge, a class of the user's own, returns something else.
+    """
     try:
-        return judge.wanted(asked)
+        found = judge.wanted(asked)
     except ValueError:
         if asked.image is None:
             raise
         return None
+    listed = isinstance(found, Sequence) and all(map(_is_reading, found))
+    if found is not None and not listed:
+        raise ValueError(
+            f"Expected a list of readings from {type(judge).__name__}.wanted, received "
+            f"{found!r:.80}; return None, or dicts with the set of classes that is "
+            "allowed for each attribute."
+        )
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,13 +13,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from doodl.evaluation.records import opened, updates
-from doodl.files import read_table, read_text
-from doodl.jobs.tables import SUMMARY, Tables
+from doodl.files import read, read_table, read_text
+from doodl.jobs.tables import SUMMARY, TIMING, Tables
 from doodl.spreadsheets import original
 
 PICTURE_COLUMNS = ("picture", "file", "path", "image", "folder")
 """Columns of a foreign manifest that may name its pictures, in this order."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+LARGEST = 1e100
+"""Numbers beyond are none: sums of their cubes, in intervals, would overflow."""
 Iterate = Literal["best", "last"]
 """Which picture of a generation is its result, in place of its method's own choice."""
 
@@ -115,12 +118,14 @@ def _iterate(
     return "best", {}
 
 
-def _seconds(place: Path) -> dict[str, Any]:
+def _seconds(place: Path) -> dict[str, float]:
+    """Return how long a generation took, if its file says so."""
     try:
-        content = json.loads((place / "timing.json").read_text())
-    except (OSError, ValueError, RecursionError):
+        content = json.loads(read(place / TIMING, "a timing"))
+    except (ValueError, RecursionError):
         return {}
-    return content if isinstance(content, dict) else {}
+    seconds = known(content.get("seconds")) if isinstance(content, dict) else None
+    return {} if seconds is None else {"seconds": seconds}
 
 
 def _original(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,14 +147,16 @@ def listed(folder: Path) -> Iterator[Result]:
     numbers: Counter[str] = Counter()
     for row in rows:
         place = folder / (row[pictures[0]] or "")
-        after = place / "best.png" if place.is_dir() else place
+        inside = os.path.isdir(place)
+        after = place / "best.png" if inside else place
         before = folder / row["original"] if row.get("original") else None
-        if before is None and place.is_dir():
+        if before is None and inside:
             before = place / "original.png"
-        number = numbers[row["prompt"]]
-        numbers[row["prompt"]] += 1
+        prompt = row["prompt"] or ""  # None in a row that is cut off
+        number = numbers[prompt]
+        numbers[prompt] += 1
         yield Result(
-            prompt=row["prompt"],
+            prompt=prompt,
             seed=_seed(row.get("seed"), number, path),
             name=row.get("id") or place.stem,
             row=row,
@@ -199,7 +206,7 @@ def _carried(path: Path) -> tuple[str, str | None]:
         return read_text(beside, "a prompt").strip(), None
     with opened(path) as file:
         texts = dict(getattr(file, "text", {}))
-    with contextlib.suppress(KeyError, TypeError, ValueError):
+    with contextlib.suppress(KeyError, TypeError, ValueError, RecursionError):
         ours = json.loads(texts["doodl"])
         return str(ours["prompt"]), str(ours["seed"])
     if "prompt" not in texts or texts["prompt"].lstrip().startswith("{"):
@@ -212,15 +219,26 @@ def _carried(path: Path) -> tuple[str, str | None]:
 
 
 def _file(path: Path) -> Path | None:
-    return path if path.is_file() else None
+    # Unlike `Path.is_file`, this is false for a name that is too long.
+    return path if os.path.isfile(path) else None
 
 
 def number(value: Any) -> float:
-    """Return a cell as a number; truth values count 1 and 0, anything else is NaN."""
+    """Return a cell as a number; truth values count 1 and 0.
+
+    Anything else is NaN, also what is not finite or beyond `LARGEST`.
+    """
     words = {"true": 1.0, "false": 0.0, "right": 1.0, "wrong": 0.0}
     if isinstance(value, str) and value.strip().lower() in words:
         return words[value.strip().lower()]
     try:
-        return math.nan if value is None or value == "" else float(value)
-    except (TypeError, ValueError):
+        found = math.nan if value is None or value == "" else float(value)
+    except (TypeError, ValueError, OverflowError):
         return math.nan
+    return found if abs(found) <= LARGEST else math.nan
+
+
+def known(value: Any) -> float | None:
+    """Return a cell as a number, as `number` does, or None."""
+    found = number(value)
+    return None if math.isnan(found) else found

@@ -14,6 +14,7 @@ from doodl.evaluation.statistics import (
     clustered_mean,
 )
 from doodl.evaluation.summary import METRICS, PAIRED, Evaluation, gain
+from doodl.terminal import line, shown
 
 WHITENESS = ("norm", "autocorrelation", "kurtosis", "low_frequencies")
 
@@ -54,9 +55,9 @@ def markdown(evaluation: Evaluation) -> str:
         _section("Whiteness of the latents", _whiteness(methods)),
         _section("Distance to real pictures", _distances(evaluation)),
         _section("Ratings", evaluation.ratings),
-        _section("What to keep in mind", [f"- {n}" for n in evaluation.notes]),
+        _section("What to keep in mind", [f"- {line(n)}" for n in evaluation.notes]),
     ]
-    return "\n\n".join("\n".join(s) for s in sections if s) + "\n"
+    return shown("\n\n".join("\n".join(s) for s in sections if s) + "\n")
 
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:
@@ -73,7 +74,7 @@ def _head(evaluation: Evaluation) -> list[str]:
         f"gradient counts {GRADIENT_CALL:g}. FLOPs are those of the calls."
     ]
     found = findings(evaluation)
-    return [*lines, "", *(f"- {line}" for line in found)] if found else lines
+    return [*lines, "", *(f"- {one}" for one in found)] if found else lines
 
 
 def _methods(evaluation: Evaluation) -> list[str]:
@@ -180,10 +181,10 @@ def cell(value: Interval | None, factor: float = 1, *, signed: bool = False) -> 
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return a table of Markdown; bars in cells are escaped."""
+    """Return a table of Markdown; bars and harmful characters in cells are escaped."""
     lines = [header, ["---"] * len(header), *rows]
-    return ["| " + " | ".join(map(_escaped, line)) + " |" for line in lines]
+    return ["| " + " | ".join(map(_escaped, cells)) + " |" for cells in lines]
 
 
 def _escaped(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+    return line(text.replace("|", "\\|"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import NoReturn
 
 from typing_extensions import override
 
 from doodl.evaluation.ratings import KEY
+from doodl.parser_messages import keys_of, nearest
 
 
 class _Parser(argparse.ArgumentParser):
@@ -15,7 +17,23 @@ class _Parser(argparse.ArgumentParser):
 
     @override
     def error(self, message: str) -> NoReturn:
+        unknown = re.match("unrecognized arguments: (-[^ =]+|.+?(?= -|$))", message)
+        if unknown:
+            message = f"Expected options of `{self.prog}`, received {unknown[1]}"
+            raise ValueError(f"{message}; {self._remedy(unknown[1])}")
+        if message.endswith("required: FOLDER"):
+            message = "Expected a folder of results after the command, received none"
         raise ValueError(f"{message}; see `{self.prog} --help`.")
+
+    def _remedy(self, word: str) -> str:
+        """Return what to write in place of an unknown option or a stray word."""
+        if not word.startswith("-"):
+            return "give folders after --results."
+        known = keys_of(self)
+        close = nearest(word.strip("-"), known | {"results"})
+        if close == "did you mean --results?" and "results" not in known:
+            return "give folders without an option."
+        return close or f"see `{self.prog} --help`."
 
 
 def test_parser() -> argparse.ArgumentParser:

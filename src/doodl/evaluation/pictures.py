@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 
 from PIL import Image, ImageSequence
 
-from doodl.evaluation.layouts import Result
+from doodl.evaluation.layouts import Result, known
 from doodl.evaluation.records import opened, updates
 from doodl.files import write
 from doodl.images import encode, load, to_pil
 
 SMALL = 256
 """Pictures with longer sides have a thumbnail of this size."""
+LONGEST = 16383
+"""Longest side of a WebP file."""
 MOST_FRAMES = 64
 """Updates of a film at most, evenly spaced."""
 Film = Mapping[str, Any]
@@ -41,15 +44,28 @@ def copied(path: Path | None, folder: Path) -> list[str] | None:
     content = repr(picture.size).encode() + picture.tobytes()
     name = hashlib.blake2b(content, digest_size=8).hexdigest()
     if max(picture.size) <= SMALL:
-        if not (folder / f"{name}.png").is_file():
+        if not _there(folder / f"{name}.png"):
             write(folder / f"{name}.png", encode(pixels))
         return [f"{name}.png"] * 2
     small, large = folder / f"{name}-s.webp", folder / f"{name}.webp"
-    if not large.is_file():
-        picture.save(large, quality=90)
+    if not (_there(small) and _there(large)):
+        picture.thumbnail((LONGEST, LONGEST))
+        content = _webp(picture, quality=90)
         picture.thumbnail((SMALL, SMALL))
-        picture.save(small, quality=80)
+        write(small, _webp(picture, quality=80))
+        write(large, content)
     return [small.name, large.name]
+
+
+def _there(path: Path) -> bool:
+    """Return whether a copy exists; one of an interrupted command may be empty."""
+    return path.is_file() and path.stat().st_size > 0
+
+
+def _webp(picture: Image.Image, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="WEBP", **options)
+    return buffer.getvalue()
 
 
 def film(result: Result, folder: Path) -> Film | None:
@@ -74,7 +90,7 @@ def film(result: Result, folder: Path) -> Film | None:
         return None
     lines = {line["update"]: line for line in updates(result.metrics)}
     scores = {
-        name: [lines.get(update, {}).get(name) for update in drawn["updates"]]
+        name: [known(lines.get(update, {}).get(name)) for update in drawn["updates"]]
         for name in ("guide", "judge")
     }
     return {**drawn, **scores} if len(drawn["updates"]) > 1 else None
@@ -90,7 +106,7 @@ def _sheet(animation: Image.Image, path: Path, folder: Path) -> Film:
     rows = math.ceil(len(kept) / columns)
     name = hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
     sheet = folder / f"{name}-u.webp"
-    if count > 1 and not sheet.is_file():
+    if count > 1 and not _there(sheet):
         _write_frames(animation, kept, (columns, rows), sheet)
     return {
         "sheet": sheet.name,
@@ -117,4 +133,4 @@ def _write_frames(
         row, column = divmod(kept.index(number), size[0])
         sheet.paste(shown, (column * side[0], row * side[1]))
     if sheet is not None:
-        sheet.save(path, lossless=max(side) <= 64, quality=85)
+        write(path, _webp(sheet, lossless=max(side) <= 64, quality=85))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -40,6 +41,11 @@ class Question:
     seed: str
     left: str
     right: str
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, str):
+                raise TypeError(f"{name} is {value!r:.40}, and no text")
 
 
 def make_sheet(
@@ -94,7 +100,7 @@ def read_answers(
         ValueError: a file is unreadable, or of another sheet.
     """
     paths = [named(file, "answers") for file in files]
-    twice = [p for p, count in Counter(p.resolve() for p in paths).items() if count > 1]
+    twice = [p for p, n in Counter(map(os.path.realpath, paths)).items() if n > 1]
     if twice:
         raise ValueError(
             f"Expected one file of answers of each rater, received '{twice[0]}' twice; "

@@ -12,6 +12,8 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from doodl.images import FORMATS
+
 WRONG = (ValueError, TypeError, KeyError)
 REMEDY = "delete the folder of this generation and run the command that made it again"
 
@@ -78,12 +80,12 @@ def opened(path: Path) -> Iterator[Image.Image]:
         ValueError: the file is no picture, or damaged.
     """
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             yield file
     except PermissionError as error:
         raise unreadable(path) from error
     except Exception as error:  # Pillow raises many kinds for broken files
         raise ValueError(
-            f"Expected a picture in '{path}', found a damaged file; replace or delete "
-            "it."
+            f"Expected a picture in '{path}', found a damaged file or none of "
+            f"{', '.join(FORMATS)}; replace or delete it."
         ) from error

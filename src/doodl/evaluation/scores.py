@@ -13,7 +13,7 @@ from typing import Any
 from doodl.evaluation.cost import call_cost, calls_made
 from doodl.evaluation.folders import Method
 from doodl.evaluation.judging import judge_pictures
-from doodl.evaluation.layouts import Result, number
+from doodl.evaluation.layouts import Result, known, number
 from doodl.evaluation.metrics import (
     ClipFeatures,
     clip_scores,
@@ -140,20 +140,15 @@ def _recorded(method: Method, result: Result) -> Scores:
         "wrong": "failed" if row.get("status") == "failed" else None,
     }
     for ours, theirs in (("guide", "guide"), ("judge", "judge"), ("right", "verdict")):
-        found[f"{ours}_before"] = _cell(row.get(f"{theirs}_first"))
-        found[f"{ours}_after"] = _cell(row.get(f"{theirs}_best"))
+        found[f"{ours}_before"] = known(row.get(f"{theirs}_first"))
+        found[f"{ours}_after"] = known(row.get(f"{theirs}_best"))
     for name in ("guide", "judge"):  # a foreign manifest has one column for each
         if found[f"{name}_after"] is None:
-            found[f"{name}_after"] = _cell(row.get(name))
+            found[f"{name}_after"] = known(row.get(name))
     if calls is not None:
         found |= {"calls": calls.plain, "gradient_calls": calls.gradient}
         found["equivalents"] = calls.equivalents
     return found
-
-
-def _cell(value: Any) -> float | None:
-    found = number(value)
-    return None if math.isnan(found) else found
 
 
 def _with(

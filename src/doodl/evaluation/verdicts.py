@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from doodl.generation import Generation
+from doodl.remedies import place
 
 Reading = Mapping[str, set[str]]
 """The classes that are allowed for each attribute."""
@@ -88,7 +89,7 @@ def explain(seen: Mapping[str, str], wanted: Sequence[Reading] | None) -> Verdic
 
 def wrong_in(seen: Mapping[str, str], reading: Reading) -> list[str]:
     """Return the names of attributes that a reading does not allow."""
-    return [name for name, allowed in reading.items() if seen[name] not in allowed]
+    return [n for n, allowed in reading.items() if seen.get(n) not in allowed]
 
 
 def exchanged(seen: Mapping[str, str]) -> dict[str, str]:
@@ -141,18 +142,32 @@ def make_judge(description: Any) -> Describes | None:
     module, _, name = str(description.get("class_path")).rpartition(".")
     if not trusted and module.partition(".")[0] != "doodl":
         return None
-    try:
-        judge = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        reason = f"There is no judge '{module}.{name}': {error}"
-        raise ValueError(f"{reason}; give a class as MODULE.CLASS.") from error
+    judge = _found(module, name)
     methods = ("load", "describe", "wanted")
     if not isinstance(judge, type) or not all(hasattr(judge, m) for m in methods):
         return None
     given = description.get("init_args") or {}
+    # Arguments of a stranger may have any type; a user's own class is given none.
+    wrong = TypeError if trusted else (TypeError, AttributeError)
     try:
         return judge(**given)
-    except TypeError as error:
+    except wrong as error:
         raise ValueError(
             f"Expected arguments that {module}.{name} takes, received {given}: {error}."
+        ) from error
+
+
+def _found(module: str, name: str) -> Any:
+    """Return what a module of the user or of this package calls by this name."""
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        if where := place(error):  # the module is there, and cannot be imported
+            raise ValueError(
+                f"Could not import the judge '{module}.{name}'{where}: {error}; "
+                "correct that line, or install what it needs."
+            ) from error
+        raise ValueError(
+            f"There is no judge '{module}.{name}': {error}; give a class as "
+            "MODULE.CLASS."
         ) from error

@@ -74,7 +74,7 @@ def read_labels(path: Path) -> dict[int, str]:
             if path.suffix == ".json"
             else dict(enumerate(line.strip() for line in text.strip().splitlines()))
         )
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"Expected one name a line, or a JSON list or mapping, in the label file "
             f"'{path}': {error}."
