@@ -33,9 +33,9 @@ class Animation(GenerationCallback):
     changes_images = False
 
     def __init__(self, milliseconds: int = 200) -> None:
-        if milliseconds < 1:
+        if not 1 <= milliseconds <= 60_000:
             raise ValueError(
-                f"Expected at least 1 of milliseconds, received {milliseconds}."
+                f"Expected milliseconds from 1 to 60000, received {milliseconds}."
             )
         self.milliseconds = milliseconds
         self.frames: list[Tensor] = []

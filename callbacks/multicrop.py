@@ -14,6 +14,9 @@ from doodl.callbacks.base import GenerationCallback
 from doodl.guides import cutouts
 from doodl.guides.views import Views
 
+MOST_CUTOUTS = 10_000
+"""Crops of a picture; more would fit into no memory."""
+
 
 class Multicrop(GenerationCallback):
     """Gives the guide random crops in `fit`; in `predict` it gets the full frame.
@@ -36,9 +39,10 @@ class Multicrop(GenerationCallback):
         reduction: Literal["mean", "min"] = "mean",
     ) -> None:
         cutouts.check(max(num_cutouts, 1), cutout_size, cutout_power)
-        if num_cutouts < 0:
+        if not 0 <= num_cutouts <= MOST_CUTOUTS:
             raise ValueError(
-                f"Expected num_cutouts of 0 or more, received {num_cutouts}."
+                f"Expected num_cutouts from 0 to {MOST_CUTOUTS}, received "
+                f"{num_cutouts}."
             )
         if reduction not in ("mean", "min"):
             raise ValueError(

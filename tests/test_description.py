@@ -173,3 +173,13 @@ def test_an_object_that_holds_itself_has_an_end():
     outer = Plain(1)
     outer.size = [outer]
     assert describe(outer)["init_args"]["size"] == [{"class_path": f"{__name__}.Plain"}]
+
+
+def test_an_object_with_slots_is_described_by_them():
+    class Slotted:
+        __slots__ = ("size",)
+
+        def __init__(self, size):
+            self.size = size
+
+    assert describe(Slotted(3))["init_args"] == {"size": 3}

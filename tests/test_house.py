@@ -136,7 +136,7 @@ def test_pretrained_pulls_in_no_trainer_and_no_other_room(pulled):
     foreign, ours = pulled["doodl.pretrained"]
     assert "lightning" not in foreign
     rooms = {m.split(".")[1] for m in ours if "." in m}
-    assert rooms <= {"pretrained", "sampling", "version"}
+    assert rooms <= {"files", "pretrained", "sampling", "version"}
 
 
 @pytest.mark.parametrize("name", WITHOUT_TRAINER)

@@ -65,6 +65,10 @@ def _maker(value: Any) -> bool:
     return callable(value) and not isinstance(value, Optimizer)
 
 
+def _has(value: Any, method: str) -> bool:
+    return callable(getattr(value, method, None)) and not isinstance(value, type)
+
+
 def _text(value: Any) -> bool:
     return isinstance(value, str)
 
@@ -107,7 +111,7 @@ EXPECTED: dict[str, tuple[Test, str]] = {
     "start": (_kind(Start), "a start such as BestOf(num_draws=8), or None"),
     "edit": (_kind(Start), "an edit such as Edit(strength=0.5), or None"),
     "verdict": (
-        lambda v: v is None or hasattr(v, "verdicts") and hasattr(v, "load"),
+        _optional(lambda v: _has(v, "verdicts") and _has(v, "load")),
         "a verdict, an object with the methods load and verdicts, or None",
     ),
 }

@@ -112,11 +112,12 @@ class DoodlCLI(LightningCLI):
             precision = NetworkPrecision(asked["precision"])
             ranks |= {"precision": None, "plugins": [*plugins, precision]}
         trainer = super().instantiate_trainer(**{**ranks, **kwargs})
-        if sum(isinstance(c, Results) for c in trainer.callbacks) > 1:  # type: ignore[attr-defined]
-            raise ValueError(
-                "Expected one callback Results, received several; leave the others out "
-                "of --trainer.callbacks."
-            )
+        for kind in (Results, ImageLogger):
+            if sum(isinstance(c, kind) for c in trainer.callbacks) > 1:  # type: ignore[attr-defined]
+                raise ValueError(
+                    f"Expected one callback {kind.__name__}, received several; leave "
+                    "the others out of --trainer.callbacks."
+                )
         return trainer
 
     @override
@@ -126,7 +127,12 @@ class DoodlCLI(LightningCLI):
                 "Expected --model.baseline with `doodl predict`, received it with "
                 "`doodl fit`, which optimises; write predict, or leave it out."
             )
-        if not self._get(self.config, "dry_run"):
+        dry = self._get(self.config, "dry_run")
+        if not isinstance(dry, bool):  # of a configuration; options need no value
+            raise ValueError(
+                f"Expected true or false for dry_run, received {dry!r:.60}."
+            )
+        if not dry:
             try:
                 super()._run_subcommand(subcommand)
                 end(self.trainer)

@@ -111,6 +111,9 @@ def arguments(value: object) -> dict[str, Any]:
         names = inspect.signature(type(value)).parameters
     except (TypeError, ValueError):  # a class written in C
         return {}
+    kinds = type(value).__mro__
+    slots = {name for kind in kinds for name in getattr(kind, "__slots__", ())}
+    attributes = {n: getattr(value, n) for n in slots if hasattr(value, n)} | attributes
     return {name: attributes[name] for name in names if name in attributes}
 
 

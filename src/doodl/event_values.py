@@ -1,25 +1,78 @@
-"""What callbacks may return from the events of a batch."""
+"""What callbacks may return from the events of a batch.
+
+Each function but the last returns a value if it is fit, and otherwise raises a
+ValueError that names the callback.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from doodl.files import is_whole
+from doodl.generation import Generation
+from doodl.trajectory import Rendering
+
 PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
 """Types that a saved state may contain, in addition to tensors and containers."""
 
+STATE = {"update", "latents", "optimizer", "trajectory", "callbacks", "calls"}
+"""Keys of a batch's state."""
 
-def unexpected(callback: object, method: str, expected: str) -> ValueError:
-    """Return the error of a callback whose method returns something else.
 
-    Args:
-        callback: the callback.
-        method: name of the method.
-        expected: what it should return.
+def missing(callback: object, found: Any, batch: Sequence[Generation]) -> Any:
+    """Return what `remaining` has returned, if it is a part of the batch."""
+    known = isinstance(found, list) and set(found) <= set(batch)
+    if not known or len(set(found)) < len(found):
+        raise _unexpected(callback, "remaining", "generations of the batch")
+    return found
+
+
+def views(callback: object, found: Any) -> Any:
+    """Return what `views` has returned, if it crops and reduces, or is None."""
+    if found is None or (callable(found) and hasattr(found, "reduce")):
+        return found
+    raise _unexpected(callback, "views", "Views or None")
+
+
+def state(callback: object, found: Any) -> Any:
+    """Return what `saved_state` has returned, if it has the keys of a state."""
+    if not found or (isinstance(found, Mapping) and found.keys() >= STATE):
+        return found
+    raise _unexpected(callback, "saved_state", "a state of on_state")
+
+
+def stops(callback: object, found: Any, count: int) -> Mapping[int, str]:
+    """Return what `stops` has returned, if it is reasons by positions in the batch."""
+    if isinstance(found, Mapping) and all(
+        index in range(count) and _is_reason(reason) for index, reason in found.items()
+    ):
+        return found
+    raise _unexpected(callback, "stops", "reasons by position in the batch")
+
+
+def filtered(callback: object, found: Any, rendering: Rendering) -> Rendering:
+    """Return a rendering with the pixels of the one that `filter` has returned.
+
+    A filter changes the pixels only, and leaves them finite where they were.
     """
+    if found is rendering:
+        return rendering
+    pixels: Any = getattr(found, "pixels", None)
+    before = rendering.pixels
+    fits = isinstance(found, Rendering) and isinstance(pixels, Tensor)
+    if fits and pixels.shape == before.shape and pixels.is_floating_point():
+        pixels = pixels.to(before)
+        if (pixels.isfinite() | ~before.isfinite()).all():
+            return replace(rendering, pixels=pixels)
+    raise _unexpected(callback, "filter", "a Rendering with fitting pixels")
+
+
+def _unexpected(callback: object, method: str, expected: str) -> ValueError:
     name = type(callback).__name__
     return ValueError(
         f"Expected {expected} from {method} of the callback {name}, received something "
@@ -27,12 +80,8 @@ def unexpected(callback: object, method: str, expected: str) -> ValueError:
     )
 
 
-def are_reasons(found: Any, count: int) -> bool:
-    """Return whether a callback's stops are texts by positions in a batch."""
-    return isinstance(found, Mapping) and all(
-        index in range(count) and isinstance(reason, str)
-        for index, reason in found.items()
-    )
+def _is_reason(text: Any) -> bool:
+    return isinstance(text, str) and bool(text.strip()) and is_whole(text)
 
 
 def foreign_type(value: Any) -> str | None:

@@ -25,8 +25,8 @@ from typing import Any, ClassVar, TypeVar
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from doodl import event_values
 from doodl.description import Described
-from doodl.event_values import are_reasons, foreign_type, unexpected
 from doodl.generation import Generation
 from doodl.guides.views import FullFrame, Views
 from doodl.trajectory import Rendering, Trajectory
@@ -140,17 +140,13 @@ class Events:
 
     def views(self) -> Views:
         """Return the views of the last callback that provides any, or full frames."""
-        found = [v for c in self.followers if (v := c.views()) is not None]
-        return found[-1] if found else FullFrame()
+        found = [event_values.views(c, c.views()) for c in self.followers]
+        return next((v for v in found[::-1] if v is not None), FullFrame())
 
     def remaining(self, batch: Sequence[Generation]) -> list[Generation]:
         """Return the generations of a batch that every callback reports as missing."""
         for callback in self.followers:
-            found = callback.remaining(batch)
-            known = isinstance(found, list) and set(found) <= set(batch)
-            if not known or len(set(found)) < len(found):
-                raise unexpected(callback, "remaining", "generations of the batch")
-            batch = found
+            batch = event_values.missing(callback, callback.remaining(batch), batch)
         return list(batch)
 
     @_reporting_its_end
@@ -161,25 +157,24 @@ class Events:
 
     def saved_state(self, batch: Sequence[Generation]) -> dict[str, Any] | None:
         """Return the state of an interrupted batch, if a callback keeps one."""
-        found = (c.saved_state(batch) for c in self.followers)
-        return next((state for state in found if state), None)
+        kept = ((c, c.saved_state(batch)) for c in self.followers)
+        return next((event_values.state(c, s) for c, s in kept if s), None)
 
     def filter(self, rendering: Rendering) -> Rendering:
         """Return the rendering after all filters."""
         for callback in self.followers:
             found = callback.filter(_for(callback, rendering))
-            if not isinstance(found, Rendering):
-                raise unexpected(callback, "filter", "a Rendering")
-            rendering = _for(callback, found)
+            kept = event_values.filtered(callback, found, rendering)
+            rendering = _for(callback, kept)
         return rendering
 
     def stop(self, trajectory: Trajectory, rendering: Rendering) -> None:
         """End the generations for which a callback gives a reason to stop."""
         for callback in self.followers:
-            seen = _for(callback, trajectory), _for(callback, rendering)
-            found = callback.stops(*seen)
-            if not are_reasons(found, len(trajectory)):
-                raise unexpected(callback, "stops", "texts by position in the batch")
+            found = callback.stops(
+                _for(callback, trajectory), _for(callback, rendering)
+            )
+            found = event_values.stops(callback, found, len(trajectory))
             for index, reason in found.items():
                 trajectory.stop(index, reason)
 
@@ -214,7 +209,7 @@ class Events:
         """
         states = {c.state_key: (c, c.state_dict()) for c in self.own}
         for callback, state in states.values():
-            if (foreign := foreign_type(state)) is not None:
+            if (foreign := event_values.foreign_type(state)) is not None:
                 raise ValueError(
                     f"Expected a state of plain values and tensors from the callback "
                     f"{type(callback).__name__}, received one with a {foreign}, which "

@@ -29,6 +29,7 @@ from traceback import FrameSummary
 from types import FrameType
 from typing import NoReturn
 
+from doodl.files import write
 from doodl.remedies import place, remedy
 from doodl.terminal import line, shown
 from doodl.tracebacks import message_of, raised_here, user_frame
@@ -165,7 +166,7 @@ def _keep(error: BaseException) -> Path:
     folder = error.__dict__.get("results_folder")
     if folder is not None:
         try:
-            (folder / LOG).write_bytes(content)
+            write(folder / LOG, content)
         except OSError:
             pass  # the folder may be the cause of the error
         else:

@@ -105,14 +105,14 @@ def read(path: str | os.PathLike[str], what: str, most: int = MOST_BYTES) -> byt
         raise ValueError(f"Could not read '{path}': {error.strerror}.") from error
 
 
-def read_text(path: str | os.PathLike[str], what: str) -> str:
+def read_text(path: str | os.PathLike[str], what: str, most: int = MOST_BYTES) -> str:
     """Return the content of a text file in UTF-8.
 
     Raises:
         ValueError: the file cannot be read; the message gives the reason.
     """
     try:
-        return read(path, what).decode("utf-8-sig")
+        return read(path, what, most).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(
             f"Expected text in UTF-8 in '{path}', received another encoding; save it "

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from doodl import latents as pairs
-from doodl.baselines.base import Baseline, Original
+from doodl.baselines.base import Baseline, Original, renderings_of
 from doodl.events import Events
 from doodl.generation import Generation
 from doodl.guides.base import Guide
@@ -24,6 +24,7 @@ from doodl.pretrained import CheckpointSource, Pipeline, check_source
 from doodl.render_settings import RenderSettings, Start
 from doodl.rendering import Batch, Renderer
 from doodl.sampling.adjoints import begin_update
+from doodl.starts import initial_of
 from doodl.trajectory import Rendering, Selector, Trajectory
 from doodl.white_noise import Drift
 
@@ -63,10 +64,10 @@ class GuidedGeneration(LightningModule):
         **rendering: Any,
     ) -> None:
         super().__init__()
-        if num_updates < 1:
+        if not 1 <= num_updates <= 10**6:
             raise ValueError(
-                f"Expected num_updates of at least 1, received {num_updates}; use "
-                "`doodl predict` to sample without optimising."
+                f"Expected num_updates of at least 1, at most 10^6, received "
+                f"{num_updates}; `doodl predict` samples without optimising."
             )
         self.settings = RenderSettings(guide, **rendering)
         check_source(pretrained, loading)
@@ -166,7 +167,6 @@ class GuidedGeneration(LightningModule):
         if batch == 0 and self.settings.start is not None:
             self._select(self.settings.start)
             return None
-        loss = None
         begin_update(self.renderer.sampler.adjoint, batch)
         with self._memory():
             final = self.renderer.sample(self.latents, self.batch)
@@ -176,18 +176,18 @@ class GuidedGeneration(LightningModule):
             rendering = self.trajectory.record(self.events.filter(found))
             self.events.stop(self.trajectory, rendering)
             self._pending = rendering, losses.terms | {"pair_gap": rendering.gap}
-            loss = losses.total.sum()
-        return loss  # noqa: RET504 - None if memory ran out
+            return losses.total.sum()
+        return None  # type: ignore[unreachable] # memory ran out
 
     def _select(self, start: Start) -> None:
         """Render the seeds' own noise, and replace it by the noise of a start."""
         with self._memory():
-            found = self.renderer.render(self.latents, self.batch, update=0)
-            rendering = self.trajectory.record(self.events.filter(found))
             z = self.latents.detach()
+            found = self.renderer.render(z, self.batch, update=0)
+            rendering = self.trajectory.record(self.events.filter(found))
             self._pending = rendering, pairs.properties(z) | self._drift(z)
             self.events.stop(self.trajectory, rendering)
-            self.latents.data = start.initial(self.renderer, self.batch)
+            self.latents.data = initial_of(start, self.renderer, self.batch, z)
             self._optimizer().start(self.batch.seeds)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
@@ -231,9 +231,9 @@ class GuidedGeneration(LightningModule):
         self._begin(batch, self.baseline.selector)
         with self._memory():
             self._prepare()
-            start, count = self.latents.detach(), self.num_updates
-            for rendering in self.baseline(self.renderer, self.batch, start, count):
-                self.trajectory.record(self.events.filter(rendering))
+            given = self.renderer, self.batch, self.latents.detach(), self.num_updates
+            for found in renderings_of(self.baseline, *given):
+                self.trajectory.record(self.events.filter(found))
         self.events.end(self.trajectory)
         return self.trajectory
 

@@ -11,9 +11,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jsonargparse import Namespace
+from torch.optim import Optimizer
 
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 """Kinds of arguments that can be given by name."""
+
+PROTOCOLS = {
+    "Adjoint": "doodl.sampling.gradient.Adjoint",
+    "Verdict": "doodl.guides.views.Verdict",
+}
+"""Classes of settings that need not be inherited, by the name in messages."""
 
 
 def refuse_unset(settings: Any) -> None:
@@ -29,7 +36,11 @@ def refuse_unset(settings: Any) -> None:
         ValueError: naming the class and the argument.
     """
     for path, values in _classes(settings):
-        for name in _required(pkgutil.resolve_name(path)):
+        made = pkgutil.resolve_name(path)
+        required = _required(made)
+        if inspect.isclass(made) and issubclass(made, Optimizer):
+            required = required[1:]  # the parameters are those of the module
+        for name in required:
             if values.get(name) is None:
                 raise ValueError(
                     f"Expected a value for '{name}' of {path}, received none; add it "
@@ -128,9 +139,10 @@ def _other_class(key: str, rest: str) -> str | None:
             f"give another class, or wrap a function or module: {key} "
             f"doodl.guides.Function {key}.function {value}."
             if name == "Guide"
-            else "give another class."
+            else _other_methods(kind[1], value) or "give another class."
         )
-        return f"Expected a {name} for {key}, received '{value}'; {advice}"
+        article = "an" if name[0] in "AEIOU" else "a"
+        return f"Expected {article} {name} for {key}, received '{value}'; {advice}"
     dotted = re.search(r"import path (?:string|format):(?: (?!- )(\S+))?", rest)
     if dotted:
         value = dotted[1] or ""
@@ -138,6 +150,37 @@ def _other_class(key: str, rest: str) -> str | None:
         advice = f"; write {key} {name}." if "." in name else "."
         return f"Expected a class for {key} as MODULE.CLASS, received '{value}'{advice}"
     return None
+
+
+def _other_methods(kind: str, value: str) -> str | None:
+    """Return how a method has to be written that a class lacks or writes otherwise.
+
+    jsonargparse compares the annotations of a protocol's methods as well.
+    """
+    try:
+        protocol = pkgutil.resolve_name(PROTOCOLS[kind])
+        made = pkgutil.resolve_name(value)
+    except (KeyError, ImportError, AttributeError, ValueError):
+        return None
+    if not inspect.isclass(made):
+        return None
+    for name, method in vars(protocol).items():
+        if inspect.isfunction(method) and (name[:1] != "_" or name == "__call__"):
+            wanted, own = _written(method), getattr(made, name, None)
+            if own is None or _written(own) != wanted:
+                return (
+                    f"write its method {name} as `def {name}{wanted}`, with `from "
+                    "__future__ import annotations` at the top of its file."
+                )
+    return (
+        "its methods are the right ones; write `from __future__ import annotations` at "
+        "the top of its file."
+    )
+
+
+def _written(method: Any) -> str:
+    """Return the signature of a method as it is written, without quotes of types."""
+    return re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(method)))
 
 
 def _not_imported(key: str, path: str, reason: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from jsonargparse.typing import path_type
 
-from doodl.files import read
+from doodl.files import read_text
 
 MOST_BYTES = 2**20
 """Size of the largest file of settings."""
@@ -62,7 +62,7 @@ def plain_text(path: str) -> str:
         ValueError: it cannot be read, is too large, is full of aliases, repeats a key,
             or has an octal number.
     """
-    text = read(path, "a config", MOST_BYTES).decode("utf-8")
+    text = read_text(path, "a config", MOST_BYTES)
     refuse_bombs(text)
     if path.endswith(SETTINGS):
         try:

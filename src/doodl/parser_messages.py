@@ -49,6 +49,11 @@ def sentence(message: str, parser: argparse.ArgumentParser) -> str:
     message = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", message)
     if within := _within_class(message):
         return within
+    if found := re.match(r"argument (--[\w.]+): expected one argument", message):
+        return (
+            f"Expected a value after {found[1]}, received none; one that begins with "
+            f"'-' is written {found[1]}=-VALUE."
+        )
     for pattern in UNKNOWN:
         if found := pattern.search(message):
             return unknown(found["key"].partition("=")[0], keys_of(parser))

@@ -26,6 +26,9 @@ from doodl.sampling.denoiser import GuidedDenoiser
 from doodl.sampling.edict import EDICT
 from doodl.terminal import counted
 
+MOST_PIXELS = 2**15
+"""Largest height and width of an image."""
+
 
 class Start(ABC):
     """Provides the initial latents in place of a seed's noise: `Edit`, `BestOf`."""
@@ -227,10 +230,10 @@ def _check(
 
 def _check_sides(**sides: int | None) -> None:
     for name, side in sides.items():
-        if side is not None and side < 1:
+        if side is not None and not 1 <= side <= MOST_PIXELS:
             raise ValueError(
-                f"Expected a {name} of at least 1 pixel, received {side}; leave it out "
-                "for the model's own."
+                f"Expected a {name} of 1 to {MOST_PIXELS} pixels, received {side}; "
+                "leave it out for the model's own."
             )
 
 

@@ -23,7 +23,7 @@ from doodl.sampling.chain import Method
 from doodl.sampling.ddim import DDIM
 from doodl.sampling.denoiser import GuidedDenoiser
 from doodl.sampling.sampler import Sampler
-from doodl.scoring import Losses, batch_losses, full_frame_scores
+from doodl.scoring import Losses, batch_losses, full_frame_scores, verdicts_of
 from doodl.trajectory import Rendering, warn_of_gap
 
 
@@ -205,7 +205,7 @@ class Renderer:
             latents: the initial latents; None if no latents reproduce the images.
         """
         pixels, final = pixels.detach(), final.detach()
-        settings, verdict, copy = self.settings, self.settings.verdict, pixels.clone()
+        settings, generations = self.settings, batch.generations
         found = full_frame_scores(settings.watchers, batch.targets, pixels)
         gap = pairs.gap(final[[0, -1]]) / final[0].flatten(1).std(dim=1)
         if not self._gap_warned:
@@ -217,7 +217,7 @@ class Renderer:
             gap=gap,
             guide=found["guide"],
             judge=found.get("judge"),
-            verdicts=verdict.verdicts(copy, batch.generations) if verdict else [],
+            verdicts=verdicts_of(settings.verdict, pixels, generations),
             calls=self.denoiser.calls,
         )
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from doodl.execution import Execution
+from doodl.generation import Generation
 from doodl.guides.base import Guide, repeat
 from doodl.guides.returned import check_differentiable, check_shape, check_terms
-from doodl.guides.views import FullFrame, Views
+from doodl.guides.views import FullFrame, Verdict, Views
 from doodl.images import to_pixels
 
 
@@ -119,6 +122,33 @@ def batch_losses(
         dict(zip(names, means, strict=True)),
         pixels.unflatten(0, (count, batch)),
     )
+
+
+def verdicts_of(
+    verdict: Verdict | None, pixels: Tensor, generations: Sequence[Generation]
+) -> list[bool | None]:
+    """Return the verdicts on B images; an empty list without anyone who decides.
+
+    Args:
+        verdict: decides; it receives a copy of the images.
+        pixels: (B, 3, H, W) in [0, 1].
+        generations: the B generations that the images belong to.
+
+    Raises:
+        ValueError: its class returns anything else.
+    """
+    if verdict is None:
+        return []
+    found: Any = verdict.verdicts(pixels.clone(), list(generations))
+    listed = isinstance(found, list | tuple) and len(found) == len(generations)
+    kinds = (bool, np.bool_, type(None))
+    if not (listed and all(isinstance(v, kinds) for v in found)):
+        raise ValueError(
+            f"Expected a list of {len(generations)} values True, False or None, one a "
+            f"picture, from verdicts of {type(verdict).__name__}, received "
+            f"{str(found):.60}; correct what it returns."
+        )
+    return [None if v is None else bool(v) for v in found]
 
 
 def full_frame_scores(

@@ -94,3 +94,26 @@ class BestOf(Start):
     def noised(self, renderer: Renderer, batch: Batch, noise: Tensor) -> Tensor:
         """Return the noise itself."""
         return noise
+
+
+def initial_of(start: Start, renderer: Renderer, batch: Batch, like: Tensor) -> Tensor:
+    """Return the initial latents of a start, which may be a user's own.
+
+    Args:
+        start: selects the latents.
+        renderer: samples and scores.
+        batch: of the generations.
+        like: latents of the shape and type that are needed.
+
+    Raises:
+        ValueError: the start returns something else.
+    """
+    found = start.initial(renderer, batch)
+    tensor = isinstance(found, Tensor) and found.is_floating_point()
+    if tensor and found.shape == like.shape:
+        return found.to(like)
+    got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+    raise ValueError(
+        f"Expected latents {tuple(like.shape)} from initial of the start "
+        f"{type(start).__name__}, received {got}; correct what it returns."
+    )

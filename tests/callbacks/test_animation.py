@@ -66,7 +66,7 @@ def test_frames_are_the_pictures_in_order(tmp_path, values, generator):
 
 
 def test_bad_settings_are_refused():
-    with pytest.raises(ValueError, match="at least 1 of milliseconds, received 0"):
+    with pytest.raises(ValueError, match="milliseconds from 1 to 60000, received 0"):
         Animation(0)
 
 

@@ -98,7 +98,7 @@ def test_crops_that_are_all_the_full_frame_are_warned_about_once(recwarn):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_cutouts": -1}, "num_cutouts of 0 or more, received -1"),
+        ({"num_cutouts": -1}, "num_cutouts from 0 to 10000, received -1"),
         ({"cutout_size": 0}, "cutout_size of at least 1, received 0"),
         ({"cutout_power": -1.0}, "cutout_power of 0 or more, received -1.0"),
         ({"reduction": "sum"}, "the reduction mean or min, received 'sum'"),

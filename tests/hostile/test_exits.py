@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -102,6 +103,19 @@ def test_a_full_disk_names_the_folder_and_the_remedy(ends, tmp_path):
     assert code == 1
     assert f"The disk of '{tmp_path}' is full; free some space and give" in err
     assert "No space left" in (tmp_path / "error.log").read_text()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
+def test_what_stands_in_the_place_of_the_log_is_not_written_to(ends, tmp_path, kind):
+    log, other = tmp_path / "error.log", tmp_path / "other"
+    other.write_text("kept")
+    make = {"pipe": os.mkfifo, "link": lambda path: path.symlink_to(other)}
+    make.get(kind, Path.mkdir)(log)
+    error = RuntimeError("broken")
+    remember_folder(error, tmp_path)
+    code, err = ends(error)
+    assert (code, "broken; the traceback is in" in err) == (1, True)
+    assert other.read_text() == "kept"
 
 
 def test_a_results_folder_that_has_disappeared_is_named(ends, tmp_path):

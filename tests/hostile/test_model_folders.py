@@ -109,7 +109,14 @@ def only_pickles(folder):
 
 DAMAGES = [truncated, empty, corrupt, missing, other_shapes, file_for_a_folder]
 DAMAGES += [text_encoder_lacks_a_weight, unet_lacks_a_weight]
-DAMAGES += [no_tokenizer, no_vocabulary, other_class, broken_config, broken_index, only_pickles]
+DAMAGES += [
+    no_tokenizer,
+    no_vocabulary,
+    other_class,
+    broken_config,
+    broken_index,
+    only_pickles,
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda value: value.__name__)

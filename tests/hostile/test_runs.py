@@ -5,16 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from doodl import cli
+from doodl.baselines import Baseline
 from doodl.callbacks import Results
 from doodl.command import end as end_job
 from doodl.events import GenerationCallback
 from doodl.exits import NothingMade
 from doodl.generation import Generation
 from doodl.guides import Guide
+from doodl.starts import BestOf
 from processes import end, start
 
 SMALL = {"num_steps": 2, "num_updates": 2}
@@ -93,13 +96,24 @@ def test_a_score_less_is_an_error(fit):
         fit(prompts=("a ring",), guide=Short(), **SMALL)
 
 
-def test_a_filter_that_loses_scores_is_an_error(fit):
-    class Losing(GenerationCallback):
-        def filter(self, rendering):
-            return replace(rendering, guide=rendering.guide[:0])
+def test_a_filter_changes_pixels_only(fit):
+    class Changing(GenerationCallback):
+        changes_images = False
 
-    with pytest.raises(ValueError, match="score of each of 2 generations, received 0"):
-        fit(callbacks=[Losing()], **SMALL)
+        def filter(self, rendering):
+            changed = {
+                "guide": rendering.guide[:0],
+                "update": 7,
+                "verdicts": [True] * 9,
+            }
+            return replace(rendering, pixels=rendering.pixels * 0, **changed)
+
+    (plain,), (changed,) = (
+        fit(callbacks=found, **SMALL).kept for found in ([], [Changing()])
+    )
+    assert (changed.last[0].pixels == 0).all()
+    assert changed.last[0].guide == plain.last[0].guide
+    assert changed.last[0].update == plain.last[0].update
 
 
 class Returning(GenerationCallback):
@@ -114,12 +128,20 @@ class Returning(GenerationCallback):
 @pytest.mark.parametrize(
     ("method", "value", "expected"),
     [
-        ("stops", {0: 5}, "texts by position in the batch from stops"),
-        ("stops", {99: "x"}, "texts by position"),
-        ("stops", {-1: "x"}, "texts by position"),
-        ("stops", None, "texts by position"),
-        ("stops", ["x"], "texts by position"),
-        ("filter", None, "a Rendering from filter of the callback Returning"),
+        ("stops", {0: 5}, "reasons by position in the batch from stops"),
+        ("stops", {99: "x"}, "reasons by position"),
+        ("stops", {-1: "x"}, "reasons by position"),
+        ("stops", None, "reasons by position"),
+        ("stops", ["x"], "reasons by position"),
+        ("stops", {0: " "}, "reasons by position"),
+        ("stops", {0: "\ud800"}, "reasons by position"),
+        ("views", 5, "Views or None from views"),
+        ("saved_state", {"update": 1}, "a state of on_state from saved_state"),
+        (
+            "filter",
+            None,
+            "fitting pixels from filter of the callback Returning",
+        ),
         ("remaining", None, "generations of the batch from remaining"),
         ("remaining", [Generation("another", 0)], "generations of the batch"),
     ],
@@ -127,6 +149,76 @@ class Returning(GenerationCallback):
 def test_what_a_callback_returns_is_checked(fit, method, value, expected):
     with pytest.raises(ValueError, match=f"{expected}.*correct what it returns"):
         fit(callbacks=[Returning(method, value)], **SMALL)
+
+
+class Judge:
+    """Gives the same verdicts, whatever it sees."""
+
+    def __init__(self, *found):
+        self.found = list(found)
+
+    def load(self, device="cpu"):
+        pass
+
+    def verdicts(self, pixels, generations):
+        return self.found
+
+
+@pytest.mark.parametrize("found", [[1, 0], ["wrong", None], [True], [], [0.5, 0.5]])
+def test_verdicts_are_true_false_or_none_for_each_picture(fit, found):
+    words = "2 values True, False or None, one a picture, from verdicts of Judge"
+    with pytest.raises(ValueError, match=words):
+        fit(verdict=Judge(*found), **SMALL)
+
+
+def test_numpys_verdicts_are_pythons(fit):
+    (trajectory,) = fit(verdict=Judge(np.bool_(True), None), **SMALL).kept
+    assert [shot.verdict for shot in trajectory.last] == [True, None]
+
+
+class Yielding(Baseline):
+    """Yields the given values."""
+
+    def __init__(self, *found, selector="guide"):
+        self.found, self.selector = found, selector
+
+    def __call__(self, renderer, batch, latents, num_updates):
+        yield from self.found
+
+
+@pytest.mark.parametrize(
+    ("baseline", "words"),
+    [
+        (Yielding(), "at least one Rendering from the baseline Yielding"),
+        (Yielding(None), "a Rendering from the baseline Yielding, received None"),
+        (Yielding(selector="best"), "selector 'guide' or 'last' of .* Yielding, rece"),
+    ],
+)
+def test_what_a_baseline_yields_is_checked(fit, baseline, words):
+    with pytest.raises(ValueError, match=words):
+        fit(stage="predict", baseline=baseline, **SMALL)
+
+
+class Starting(BestOf):
+    """Starts from latents of another shape or kind."""
+
+    def __init__(self, change):
+        super().__init__(1, 1)
+        self.change = change
+
+    def initial(self, renderer, batch):
+        return self.change(super().initial(renderer, batch))
+
+
+@pytest.mark.parametrize("change", [list, lambda z: None, lambda z: z[:1]])
+def test_the_latents_of_a_start_are_checked(fit, change):
+    with pytest.raises(ValueError, match="from initial of the start Starting, receiv"):
+        fit(start=Starting(change), **SMALL)
+
+
+def test_the_latents_of_a_start_get_the_type_of_the_others(fit):
+    module = fit(start=Starting(torch.Tensor.double), **SMALL)
+    assert module.latents.dtype == torch.float32
 
 
 def test_a_state_that_raises_stop_iteration_is_an_error(fit):

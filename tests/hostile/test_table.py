@@ -23,6 +23,7 @@ FAST = "{class_path: torch.optim.SGD, init_args: {lr: fast}}"
 TIMER = "--trainer.callbacks+ lightning.pytorch.callbacks.Timer"
 EVIL = "\x1b[2Jring\u202egnir"
 
+LIGHTNING = "lightning.pytorch.callbacks"
 COMMANDS = [
     ("", "report or models, received 'nothing'"),
     ("fti", "received 'fti'; did you mean fit"),
@@ -144,7 +145,10 @@ DATA = [
     ("--data.negative_prompt \udcff", "whole characters in negative_prompt"),
     ("--results.folder r\udcff", "the results folder in UTF-8, received"),
     ("--data.prompts ['a','a']", "received 'a' twice"),
-    ("--data.prompts ['null']", "the text 'null' at position 1"),
+    (
+        "--data.prompts ['null']",
+        "words in the prompt at position 1, received the text 'null'",
+    ),
     ("--data.prompts null.txt", "line 2: expected a prompt with at least one word"),
     ("--data.prompts ['a','']", "received '' at position 2"),
     ("--data.prompts nowhere.txt", "'nowhere.txt'; there is none"),
@@ -192,8 +196,8 @@ DATA = [
     ("--data.images ['~nobody9/a.png']", "a picture at '~nobody9"),
 ]
 VALUES = [
-    ("--model.height 0", "a height of at least 1 pixel, received 0"),
-    ("--model.width -8", "a width of at least 1 pixel, received -8"),
+    ("--model.height 0", "a height of 1 to 32768 pixels, received 0"),
+    ("--model.width -8", "a width of 1 to 32768 pixels, received -8"),
     ("--model.edit.strength 2", "class for --model.edit before its settings"),
     ("--model.guide doodl.guides.CLIPTxt", "did you mean doodl.guides.CLIPText"),
     ("--model.guide lacking.G", "whose file imports 'no_such_package', which is not"),
@@ -216,6 +220,21 @@ VALUES = [
     ("--results.folder text.png/in", "'text.png' is a file"),
     ("--model.num_steps 0", "between 1 and 1000, received 0"),
     ("--model.num_steps 1001", "between 1 and 1000"),
+    ("--model.num_updates 9999999999999999999999", "num_updates of .* at most 10"),
+    ("--model.height 99999999999999999999", "a height of 1 to 32768 pixels"),
+    ("--multicrop.num_cutouts 99999999999999999999", "num_cutouts from 0 to 10000"),
+    ("--trainer.callbacks+=doodl.callbacks.ImageLogger", "one callback ImageLogger"),
+    (
+        f"--trainer.callbacks+={LIGHTNING}.LearningRateFinder",
+        "no callback LearningRate",
+    ),
+    (f"--trainer.callbacks+={LIGHTNING}.WeightAveraging", "no callback WeightAveragi"),
+    (
+        "--model.verdict judges.Unlike",
+        r"as `def load\(self, .* = 'cpu'\) -> None`",
+    ),
+    ("--config dry.yaml", "true or false for dry_run, received 'false'"),
+    ("--data latin.yaml", "text in UTF-8 in '.*latin.yaml'"),
     ("--model.num_updates 0", "num_updates of at least 1"),
     ("--model.mixing 0", "a mixing"),
     ("--model.mixing nan", "a mixing|a number"),
@@ -303,6 +322,10 @@ class Own(Guide):
 FILES = {
     "repeated.yaml": "model: {num_steps: 2, num_steps: 3}\n",
     "octal.yaml": "data: {seeds: [010]}\n",
+    "dry.yaml": "dry_run: 'false'\n",
+    "latin.yaml": "prompts: [\xe9t\xe9]\n".encode("latin-1"),
+    "null.jsonl": '{"prompt": "a", "guide_prompt": "null"}\n',
+    "judges.py": "class Unlike:\n    def load(self, device): pass\n",
     "twice.yaml": "model:\n  num_steps: 2\n  num_steps: 3\n",
     "bomb.yaml": "a: &a [1]\n"
     + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefghi")),

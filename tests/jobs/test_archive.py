@@ -1,6 +1,8 @@
 """Nothing is lost: what is there is kept, what was begun goes on, bit for bit."""
 
 import json
+import math
+import os
 import shutil
 import subprocess
 import sys
@@ -188,6 +190,30 @@ Archive("results").save_state([Generation("a", 0)], {"latents": torch.ones(2)})
     subprocess.run([sys.executable, "-c", written], cwd=tmp_path, check=True)
     state = Archive(tmp_path / "results").load_state([Generation("a", 0)])
     assert state["latents"].tolist() == [1, 1]
+
+
+def test_a_pipe_among_the_states_is_left_alone(tmp_path):
+    archive = Archive(tmp_path)
+    (tmp_path / ".state").mkdir()
+    os.mkfifo(tmp_path / ".state" / "a.pt")
+    archive.drop_outdated_states()
+    assert (tmp_path / ".state" / "a.pt").is_fifo()
+
+
+def test_nothing_is_written_through_a_link(tmp_path):
+    archive, generation = Archive(tmp_path / "results"), Generation("a", 0)
+    archive.open({})
+    (tmp_path / "other").mkdir()
+    (archive.folder / generation.id).symlink_to(tmp_path / "other")
+    archive.save(generation, {"best.png": b"x"}, ROW | {"id": generation.id})
+    assert not list((tmp_path / "other").iterdir())
+    assert (archive.folder / generation.id / "best.png").read_bytes() == b"x"
+
+
+def test_settings_that_are_no_number_are_the_same_again():
+    same = {"a": {"lr": math.nan}}
+    assert differences(same, json.loads(json.dumps(same))) == []
+    assert differences(same, {"a": {"lr": 1.0}}) == ["a.lr was nan, is 1.0"]
 
 
 def test_settings_bind_a_folder_from_its_first_result_on(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from lightning import Trainer
 
 from doodl.guided_generation import GuidedGeneration
-from doodl.guides import Ensemble, Function, Symmetry
+from doodl.guides import Classifier, Ensemble, Function, Symmetry
 from doodl.jobs.identity import identity
 from doodl.jobs.sources import sources
 from doodl.optimizer import LatentSGD
@@ -104,6 +104,30 @@ def test_a_counter_does_not_count(load):
     before = sources([mine.Dark()])
     mine.N = 3
     assert sources([mine.Dark()]) == before
+
+
+def test_a_list_counts_as_it_is_written_not_as_it_grows(load):
+    listed = CODE.replace("(dim=(1, 2, 3))", "(dim=(1, 2, 3)) * PARTS[0]", 1)
+    digests = []
+    for value in (1, 2):
+        mine = load(f"{listed}\nPARTS: list = [{value}]\nOTHERS = [3]\n")
+        digests.append(sources([mine.Dark()]))
+        mine.PARTS.append(3)
+        assert sources([mine.Dark()]) == digests[-1]
+    assert digests[0] != digests[1]
+
+
+def test_the_names_of_classes_that_a_file_gives_count(tmp_path):
+    path, found = tmp_path / "labels.txt", []
+    for names in ("ring\nstar", "star\nring"):
+        path.write_text(names)
+        found.append(sources([Classifier("resnet18", 0, str(path))]))
+    assert (
+        found[0].keys()
+        == found[1].keys()
+        == {"doodl.guides.classifier.Classifier reads"}
+    )
+    assert found[0] != found[1]
 
 
 def test_the_packages_own_code_and_plain_values_have_none():

@@ -75,6 +75,7 @@ class Classifier(Guide):
             )
         file = _beside(model) if labels is None else Path(labels)
         self.names = {} if file is None else read_labels(file)
+        self.file_content = self.names if labels is not None else None
         self.target = None if target is None else find_class(target, self.names)
         self.loss = loss
         self.source = (model, checkpoint)

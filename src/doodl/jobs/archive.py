@@ -174,7 +174,7 @@ class Archive:
     ) -> None:
         """Write a generation's files, and last its row as the summary."""
         folder = self.folder / generation.id
-        if folder.is_file():  # a damaged folder is repaired
+        if folder.is_symlink() or folder.is_file():  # a damaged folder is repaired
             folder.unlink()
         folder.mkdir(exist_ok=True)
         row = {**row, "files": sorted(name for name in files if files[name])}
@@ -216,7 +216,7 @@ class Archive:
 
     def drop_outdated_states(self) -> None:
         """Remove the states of batches that were finished with another batch size."""
-        for path in self.folder.glob(".state/*.pt"):
+        for path in filter(Path.is_file, self.folder.glob(".state/*.pt")):
             names = (self._read_state(path) or {}).get("generations")
             if names and all(map(self._has, names)):
                 path.unlink(missing_ok=True)
@@ -235,4 +235,5 @@ def differences(there: Any, here: Any, key: str = "") -> list[str]:
             inner = f"{key}.{name}" if key else name
             found += differences(there.get(name), here.get(name), inner)
         return found
-    return [] if there == here else [f"{key} was {there}, is {here}"]
+    same = there == here or json.dumps(there) == json.dumps(here)  # also of NaN
+    return [] if same else [f"{key} was {there}, is {here}"]

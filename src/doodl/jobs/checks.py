@@ -63,17 +63,16 @@ def check_prompts(prompts: Sequence[str]) -> None:
                 f"Expected prompts with at least one word, received {prompt!r} at "
                 f"position {i + 1}; remove it or fill it in."
             )
-        check_characters(f"the prompt at position {i + 1}", prompt)
-        if prompt.strip() == "null":
-            raise ValueError(
-                f"Expected prompts, received the text 'null' at position {i + 1}; "
-                "remove it, or write a word with another meaning."
-            )
+        check_text(f"the prompt at position {i + 1}", prompt)
     check_distinct("prompts", prompts)
 
 
-def check_characters(what: str, text: str) -> None:
-    """Refuse a text that has half of a character, as from bytes that are no UTF-8.
+def check_text(what: str, text: str) -> None:
+    """Refuse half a character, as from bytes that are no UTF-8, and the text "null".
+
+    Args:
+        what: noun for the error message, for example "negative_prompt".
+        text: the text.
 
     Raises:
         ValueError: naming the text.
@@ -82,6 +81,11 @@ def check_characters(what: str, text: str) -> None:
         raise ValueError(
             f"Expected whole characters in {what}, received half of one in {text!r}; "
             "remove it."
+        )
+    if text.strip() == "null":
+        raise ValueError(
+            f"Expected words in {what}, received the text 'null'; remove it, or write "
+            "a word with another meaning."
         )
 
 

@@ -18,10 +18,10 @@ from typing_extensions import override
 from doodl.files import named
 from doodl.generation import Generation
 from doodl.jobs.checks import (
-    check_characters,
     check_file,
     check_prompts,
     check_seeds,
+    check_text,
     parse_seeds,
 )
 from doodl.jobs.generations import Batches, Generations
@@ -39,7 +39,8 @@ class PromptsAndSeeds(LightningDataModule):
         seeds: of the initial noise, each different; every prompt gets all of them. A
             list, or a text such as `0-99` or `0-3,7`.
         batch_size: generations that a process optimises at a time.
-        negative_prompt: what the model is led away from, where a file does not say.
+        negative_prompt: what the model is led away from, where a file does not say;
+            None and `""` are nothing.
         categories: of a DrawBench file, to keep only these.
         images: picture files that every prompt gets, one after the other: to edit, or
             to be like. Without prompts the prompt is empty.
@@ -55,7 +56,7 @@ class PromptsAndSeeds(LightningDataModule):
         prompts: list[str] | str | None = None,
         seeds: Sequence[int] | int | str = (0, 1),
         batch_size: int = 4,
-        negative_prompt: str = "",
+        negative_prompt: str | None = "",
         categories: list[str] | None = None,
         images: list[str] | None = None,
         target: str | int | None = None,
@@ -68,7 +69,8 @@ class PromptsAndSeeds(LightningDataModule):
         seeds = parse_seeds(seeds) if isinstance(seeds, str) else seeds
         seeds = [seeds] if isinstance(seeds, int) else seeds
         check_seeds(seeds)
-        check_characters("negative_prompt", negative_prompt)
+        negative_prompt = negative_prompt or ""
+        check_text("negative_prompt", negative_prompt)
         self.batch_size = batch_size
         if isinstance(prompts, str):
             check_file(prompts)

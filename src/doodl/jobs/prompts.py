@@ -85,6 +85,8 @@ def _row(path: Path, line: int, fields: Fields) -> Row:
             if not is_whole(value):
                 refuse(path, line, f"characters in '{name}'", "half of one")
             fields = fields | {name: value.strip()}
+            if name != "prompt" and fields[name] == "null":
+                refuse(path, line, f"words for '{name}'", "the text 'null'")
     if fields.get("prompt") in (None, "", "null"):
         refuse(path, line, "a prompt with at least one word", fields.get("prompt"))
     seed = fields.get("seed")

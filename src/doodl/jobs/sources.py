@@ -10,18 +10,22 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from doodl.description import arguments
 from doodl.tracebacks import is_users
+
+CONTAINERS = (list, dict, set)
+"""Kinds of variables that may change while a job runs, so that their text counts."""
 
 
 def sources(values: Iterable[Any]) -> dict[str, str]:
     """Return a digest of the source of every user's class and function, by name.
 
     It changes with the code, not with comments or the layout of lines. What the code
-    names is read as well: classes, functions, modules and constants of the user.
+    names is read as well: classes, functions, modules and constants of the user; and
+    what an object has read from a file of settings, its `file_content`.
 
     Args:
         values: objects, classes and functions; the arguments of their constructors are
@@ -48,9 +52,30 @@ def sources(values: Iterable[Any]) -> dict[str, str]:
                 named = _named(code, text)
                 waiting += filter(_is_code, named.values())
                 constants = {k: v for k, v in named.items() if _is_constant(v)}
-                found[name] = _digest(text + repr(constants))
+                others = [k for k, v in named.items() if isinstance(v, CONTAINERS)]
+                written = _assignments(code, others)
+                found[name] = _digest("".join([text, repr(constants), *written]))
             waiting += arguments(value).values()
+            if content := getattr(value, "__dict__", {}).get("file_content"):
+                found[f"{_name(type(value))} reads"] = _digest(str(content))
     return dict(sorted(found.items()))
+
+
+def _assignments(code: Any, names: Sequence[str]) -> list[str]:
+    """Return the syntax of the assignments to variables of a code's module."""
+    if not names:
+        return []
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[code.__module__]))
+    except (OSError, TypeError, KeyError, AttributeError):  # typed at a prompt
+        return []
+    kinds = (ast.Assign, ast.AnnAssign, ast.AugAssign)
+    return [
+        ast.dump(line)
+        for line in tree.body
+        if isinstance(line, kinds)
+        and any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(line))
+    ]
 
 
 def _is_code(value: Any) -> bool:

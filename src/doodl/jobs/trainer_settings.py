@@ -6,12 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning import Trainer
-from lightning.pytorch.callbacks import (
-    BatchSizeFinder,
-    GradientAccumulationScheduler,
-    StochasticWeightAveraging,
-    Timer,
-)
+from lightning.pytorch.callbacks import Timer
 
 MEANINGLESS = (
     "max_epochs",
@@ -31,8 +26,17 @@ DEFAULTS = {"sync_batchnorm": False, "reload_dataloaders_every_n_epochs": 0}
 """Values of such settings where the user gives none, unless they are None."""
 UNITS = {"weeks", "days", "hours", "minutes", "seconds"}
 """Of a trainer's max_time."""
-UNFIT = (GradientAccumulationScheduler, StochasticWeightAveraging, BatchSizeFinder)
-"""Callbacks of Lightning that would change the updates."""
+UNFIT = {
+    "BackboneFinetuning",
+    "BaseFinetuning",
+    "BatchSizeFinder",
+    "EMAWeightAveraging",
+    "GradientAccumulationScheduler",
+    "LearningRateFinder",
+    "StochasticWeightAveraging",
+    "WeightAveraging",
+}
+"""Callbacks of Lightning that would change the updates; older versions lack some."""
 
 
 def refuse_trainer_settings(trainer: Trainer) -> None:
@@ -64,11 +68,17 @@ def refuse_trainer_settings(trainer: Trainer) -> None:
             f"{trainer.accumulate_grad_batches}; a training batch is one update."
         )
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, UNFIT):
+        if {kind.__name__ for kind in _lightnings(callback)} & UNFIT:
             raise ValueError(
                 f"Expected no callback {type(callback).__name__}, which changes how "
                 "many batches an update has or what it does; leave it out."
             )
+
+
+def _lightnings(callback: Any) -> list[type]:
+    """Return the classes of Lightning that a callback is an object of."""
+    kinds = type(callback).__mro__
+    return [k for k in kinds if k.__module__.partition(".")[0] == "lightning"]
 
 
 def time_is_up(trainer: Trainer) -> bool:
