@@ -1,4 +1,4 @@
-"""Compositions of method, rule, gradient and start, named as `ddim sphere.2 straight`.
+"""Compositions of method, rule, gradient and start, named as `ddim white.07 straight`.
 
 A name is a method (`edict`, `ddim`), a rule, a gradient, and optionally a start
 (`best8x10`: the best of 8 draws of 10 steps), crops (`crops4`), steps (`T10`) and a
@@ -35,7 +35,6 @@ NAMES = (
     "edict paper straight",
     "edict white.07 straight",
     "ddim paper straight",
-    "ddim sphere.2 straight",
     "ddim white.07 exact",
     "ddim white.07 shortcut",
     "ddim white.07 straight",
@@ -101,25 +100,16 @@ def _adjoint(name: str) -> Any:
 
 
 def _optimizer(name: str) -> Callable[[Iterable], Optimizer]:
-    """Return the optimiser of a rule such as `paper`, `sphere.2` or `white.07`."""
+    """Return the optimiser of a rule such as `paper` or `white.07`."""
     found = re.fullmatch(r"([a-z]+)(\.?[\d.]*)", name)
     kind, size = (found[1], float(found[2] or 0)) if found else (name, 0.0)
     if kind == "paper":
         clip = size or 0.04
         return partial(LatentSGD, lr=40.0, clip=clip)
-    tie, average = rules.Tie(), rules.Average()
-    if kind == "sphere":
-        return partial(LatentOptimizer, rule=[tie, rules.Sphere(size), average])
-    if kind == "spheremomentum":
-        parts = [tie, rules.Normalize(), rules.Momentum(0.5), rules.Sphere(size)]
-        return partial(LatentOptimizer, rule=[*parts, average])
-    whiten = [tie, rules.Whiten()]
-    if kind == "whitesphere":
-        rule = [*whiten, rules.Sphere(size), average]
-        return partial(LatentOptimizer, rule=rule)
     if kind in ("white", "unclipped"):
         even = [rules.Clip(0.5), rules.Normalize()] if kind == "white" else []
-        move = [rules.Momentum(0.5), rules.Scale(), rules.Descend(), average]
-        rule = [*whiten, *even, *move]
-        return partial(LatentOptimizer, rule=[*rule, rules.Renormalize()], lr=size)
-    raise ValueError(f"Expected a rule such as paper, sphere.2, received '{name}'.")
+        step = [rules.Tie(), rules.Whiten(), *even, rules.Momentum(0.5), rules.Scale()]
+        after = [rules.Average(), rules.Renormalize()]
+        rule = [*step, rules.Descend(), *after]
+        return partial(LatentOptimizer, rule=rule, lr=size)
+    raise ValueError(f"Expected a rule such as paper, white.07, received '{name}'.")

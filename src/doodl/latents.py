@@ -138,35 +138,6 @@ def normalize(latents: Tensor) -> Tensor:
     return renormalize(latents, target).where(_wide(size) > 0, 0)
 
 
-def rotate(
-    latents: Tensor, step: Tensor, angle: Tensor | float | None = None
-) -> Tensor:
-    """Each latent moved against a step, along a great circle of its own sphere.
-
-    With the tangent  t = g - (g . z / z . z) z  of the step g,
-
-        z <- cos(angle) z - sin(angle) |z| t / |t|.
-
-    Without a tangent z remains where it is.
-
-    Args:
-        latents: z, (2, B, C, h, w).
-        step: g, of the same shape.
-        angle: in radians, (2, B) or the same for all; by default |t| / |z|, the
-            exponential map, equal to  z - t  to first order in t.
-    """
-    square = latents.square().flatten(2).sum(dim=2)
-    along = (step * latents).flatten(2).sum(dim=2) / square
-    tangent = step - _wide(along) * latents
-    length, radius = norms(tangent), square.sqrt()
-    if angle is None:
-        angle = length / radius
-    angle = torch.as_tensor(angle).to(latents).expand_as(length)
-    angle = torch.where(length > 0, angle, 0)
-    reach = angle.sin() * radius / torch.where(length > 0, length, 1)
-    return _wide(angle.cos()) * latents - _wide(reach) * tangent
-
-
 def _wide(values: Tensor) -> Tensor:
     """Append the dimensions of a latent to one value for each latent, (2, B)."""
     return values[:, :, None, None, None]

@@ -1,7 +1,6 @@
 """Every transform's law, the paper's rule among them, and rules that cannot be."""
 
 import copy
-import math
 
 import pytest
 import torch
@@ -19,7 +18,6 @@ from doodl.rules import (
     Normalize,
     Renormalize,
     Scale,
-    Sphere,
     Tie,
     Transform,
     Whiten,
@@ -34,7 +32,6 @@ SWITCHES = {"tie_gradients": True, "average_pair": True, "renormalize": True}
 RULES = {
     "paper": lambda: [Scale(), Tie(), Clip(0.5), Momentum(), *moved()],
     "white": lambda: [Tie(), Whiten(), Momentum(), Scale(), *moved()],
-    "sphere": lambda: [Tie(), Momentum(), Sphere(0.2)],
 }
 
 
@@ -119,35 +116,6 @@ def test_a_normalized_gradient_has_a_root_mean_square_of_1(pair, gradients):
     assert torch.allclose(cosine, torch.ones(2, 3).double())
 
 
-def test_a_step_on_the_sphere_has_the_stated_angle_and_keeps_the_norm(pair, gradients):
-    latents, optimizer = start(pair.float(), [Sphere(0.2)])
-    for gradient in gradients.float():
-        before = latents.detach().double()
-        after = descend(latents, optimizer, [gradient]).double()
-        cosine = torch.cosine_similarity(before.flatten(2), after.flatten(2), dim=2)
-        assert torch.allclose(cosine, torch.full((2, 3), math.cos(0.2)).double())
-    norms = after.flatten(2).norm(dim=2)
-    assert torch.allclose(norms, pair.flatten(2).norm(dim=2), rtol=1e-6)
-
-
-def test_a_short_step_on_the_sphere_is_the_step_along_the_tangent(pair, gradients):
-    errors = []
-    for length in (1e-2, 1e-3):
-        g = length * gradients[0]
-        moved = descend(*start(pair, [Sphere()]), [g])
-        flat, step = pair.flatten(2), g.flatten(2)
-        along = (flat * step).sum(2, True) / flat.square().sum(2, True)
-        tangent = (step - along * flat).view_as(pair)
-        errors.append((moved - (pair - tangent)).norm().item())
-    assert errors[1] < 1.1e-2 * errors[0]  # of second order
-
-
-@pytest.mark.parametrize("move", [Sphere(), Sphere(0.2)])
-def test_without_a_gradient_the_sphere_is_not_left_nor_anything_moved(move, pair):
-    moved = descend(*start(pair, [move]), torch.zeros((1, *SHAPE)).double())
-    assert torch.allclose(moved, pair, rtol=1e-14)
-
-
 @pytest.mark.parametrize("name", RULES)
 def test_every_rule_resumes_bit_for_bit(name, tmp_path, pair, gradients):
     whole = descend(*start(pair, RULES[name]()), gradients)
@@ -228,9 +196,9 @@ def test_no_rule_reads_values_on_the_host(name, pair, gradients):
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ([], "one move, Descend or Sphere, received 0 in nothing"),
+        ([], "one move, such as Descend, received 0 in nothing"),
         ([Scale()], "received 0 in Scale"),
-        ([Descend(), Sphere()], "received 2 in Descend, Sphere"),
+        ([Descend(), Descend()], "received 2 in Descend, Descend"),
         ([Descend(), Tie()], "of the gradient first.*received Descend, Tie"),
         ([Noise(), Descend()], "of the gradient first.*received Noise, Descend"),
         ([Momentum(), Momentum(), Descend()], "remembers 'momentum', received several"),
@@ -252,8 +220,6 @@ def test_a_learning_rate_without_a_place_in_the_rule_is_refused(pair):
         (lambda: Clip(-1.0), "clip.*received -1"),
         (lambda: Momentum(1.0), "momentum.*received 1"),
         (lambda: Noise(-1.0), "noise_scale.*received -1"),
-        (lambda: Sphere(0.0), "angle.*received 0"),
-        (lambda: Sphere(4.0), "angle.*received 4"),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(make, message):
@@ -295,7 +261,7 @@ def test_a_config_states_a_rule_by_class_paths():
         {"class_path": "doodl.rules.Whiten"},
         {"class_path": "doodl.rules.Momentum", "init_args": {"momentum": 0.5}},
         {"class_path": "doodl.rules.Scale"},
-        {"class_path": "doodl.rules.Sphere"},
+        {"class_path": "doodl.rules.Descend"},
     ]
     asked = {
         "class_path": "doodl.rules.LatentOptimizer",
@@ -305,7 +271,7 @@ def test_a_config_states_a_rule_by_class_paths():
     make = parser.instantiate_classes(config).optimizer
     optimizer = check_optimizer(make, editing=True)
     names = [type(part).__name__ for part in optimizer.transforms]
-    assert names == ["Tie", "Whiten", "Momentum", "Scale", "Sphere"]
+    assert names == ["Tie", "Whiten", "Momentum", "Scale", "Descend"]
     described = describe(optimizer.settings)
     assert described["lr"] == 0.02
     assert described["rule"][2]["init_args"]["momentum"] == 0.5

@@ -3,7 +3,7 @@
 | gradient | move | latents |
 |---|---|---|
 | `Scale`, `Tie` | `Descend` | `Noise` |
-| `Clip`, `Whiten` or `Normalize` | `Sphere` | `Average` |
+| `Clip`, `Whiten` or `Normalize` | | `Average` |
 | `Momentum` | | `Renormalize` |
 
 Those of the first column change the step, one of the second takes it, those of the
@@ -13,7 +13,7 @@ third change the latents afterwards; `LatentOptimizer` runs them.
 from doodl.rules.base import Transform, Update
 from doodl.rules.gradient import Clip, Normalize, Scale, Tie, Whiten
 from doodl.rules.memory import Momentum
-from doodl.rules.move import Average, Descend, Noise, Renormalize, Sphere
+from doodl.rules.move import Average, Descend, Noise, Renormalize
 from doodl.rules.optimizer import LatentOptimizer
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "Normalize",
     "Renormalize",
     "Scale",
-    "Sphere",
     "Tie",
     "Transform",
     "Update",

@@ -84,7 +84,7 @@ def check_rule(rule: Sequence[Transform]) -> None:
     stages = [transform.stage for transform in rule]
     if stages.count("move") != 1:
         raise ValueError(
-            "Expected a rule with one move, Descend or Sphere, received "
+            "Expected a rule with one move, such as Descend, received "
             f"{stages.count('move')} in {listed}."
         )
     order = ("gradient", "move", "latents")

@@ -20,31 +20,6 @@ class Descend(Transform):
         update.latents = update.latents - update.step
 
 
-class Sphere(Transform):
-    """Moves against the step on the sphere of each latent's norm (`latents.rotate`).
-
-    Args:
-        angle: of every move in radians, whatever the length of the step; by default the
-            length of the step's tangent, as a share of the latent's norm.
-
-    Raises:
-        ValueError: `angle` is not between 0 and pi.
-    """
-
-    stage = "move"
-
-    def __init__(self, angle: float | None = None) -> None:
-        if angle is not None and not 0 < angle < math.pi:
-            raise ValueError(f"Expected an angle between 0 and pi, received {angle}.")
-        self.angle = angle
-
-    @override
-    def __call__(self, update: Update) -> None:
-        z = update.latents
-        moved = pairs.rotate(z, update.step, self.angle)
-        update.latents = pairs.renormalize(moved, pairs.norms(z))  # without round-off
-
-
 class Noise(Transform):
     """Adds the same standard normal noise, times `noise_scale`, to both latents.
 
