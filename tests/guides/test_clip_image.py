@@ -133,7 +133,7 @@ def test_bad_references_are_refused_before_any_network_is_loaded(tmp_path):
         ([], "at least one reference image, received an empty list"),
         ("a.png", "list of images, received 'a.png'"),
         ([str(tmp_path / "none.png")], "a picture at '.*none.png'; there is none"),
-        ([str(text)], "Expected a picture, found another file"),
+        ([str(text)], "Expected a picture as PNG, .* found another file"),
         ([str(tmp_path)], "found a folder; give the path of a file"),
     ]:
         with pytest.raises(ValueError, match=message):
