@@ -120,7 +120,7 @@ def test_slurm_needs_no_setting(job, alone):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "expected"),
-    [(signal.SIGTERM, 143), (signal.SIGUSR1, 143), (signal.SIGINT, 1)],
+    [(signal.SIGTERM, 143), (signal.SIGUSR1, 143), (signal.SIGINT, 130)],
 )
 @pytest.mark.parametrize("devices", [1, 2])
 def test_a_signal_saves_and_stops_and_the_command_goes_on(
