@@ -70,11 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=160, help="of candidates")
     parser.add_argument("--weights", type=Path, default=SHAPES)
-    parser.add_argument("--to", type=Path, default=FILE, help=argparse.SUPPRESS)
     known = parser.parse_args(arguments)
     found = never_right(candidates(known.count), known.weights)
-    known.to.write_text("\n".join(["prompt", *found]) + "\n", encoding="utf-8")
-    print(f"Prompts: {known.to}")
+    FILE.write_text("\n".join(["prompt", *found]) + "\n", encoding="utf-8")
+    print(f"Prompts: {FILE}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from doodl.files import is_whole
+from doodl.files import is_unicode
 from doodl.generation import Generation
 from doodl.trajectory import Rendering
 
@@ -81,7 +81,7 @@ def _unexpected(callback: object, method: str, expected: str) -> ValueError:
 
 
 def _is_reason(text: Any) -> bool:
-    return isinstance(text, str) and bool(text.strip()) and is_whole(text)
+    return isinstance(text, str) and bool(text.strip()) and is_unicode(text)
 
 
 def foreign_type(value: Any) -> str | None:

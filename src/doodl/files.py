@@ -16,7 +16,7 @@ MOST_BYTES = 2**30
 """Size of the largest file that is read, 1 GiB."""
 
 
-def is_whole(text: str) -> bool:
+def is_unicode(text: str) -> bool:
     """Return whether a text has no half of a character, as from bytes of no UTF-8."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
@@ -40,7 +40,7 @@ def named(path: str | os.PathLike[str], what: str) -> Path:
             f"Expected the path of {what}, received the text '{text}'; leave the "
             f"setting out, or write './{text}'."
         )
-    if not is_whole(text):
+    if not is_unicode(text):
         raise ValueError(
             f"Expected the path of {what} in UTF-8, received {text!r}; rename it."
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from doodl.files import is_whole
+from doodl.files import is_unicode
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -77,7 +77,7 @@ def check_text(what: str, text: str) -> None:
     Raises:
         ValueError: naming the text.
     """
-    if not is_whole(text):
+    if not is_unicode(text):
         raise ValueError(
             f"Expected whole characters in {what}, received half of one in {text!r}; "
             "remove it."

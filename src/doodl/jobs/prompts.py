@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from doodl.files import is_whole, named
+from doodl.files import is_unicode, named
 from doodl.jobs.prompt_files import NAMES, TEXTS, Fields, read_records, refuse
 
 
@@ -82,7 +82,7 @@ def _row(path: Path, line: int, fields: Fields) -> Row:
         if value is not None and not isinstance(value, str):
             refuse(path, line, f"a text for '{name}'", value)
         if value is not None:
-            if not is_whole(value):
+            if not is_unicode(value):
                 refuse(path, line, f"characters in '{name}'", "half of one")
             fields = fields | {name: value.strip()}
             if name != "prompt" and fields[name] == "null":

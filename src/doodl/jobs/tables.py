@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from doodl.files import is_whole, read, write
+from doodl.files import is_unicode, read, write
 from doodl.spreadsheets import neutral
 
 COLUMNS = (
@@ -184,7 +184,7 @@ def _strange(row: dict[str, Any]) -> bool:
     if any(isinstance(score, bool) or abs(score or 0) > LARGEST for score in scores):
         return True
     texts = [row["prompt"], *(row.get("files") or [])]
-    return not all(is_whole(str(text)) for text in texts)
+    return not all(is_unicode(str(text)) for text in texts)
 
 
 def _line(row: dict[str, Any], columns: tuple[str, ...]) -> str:
