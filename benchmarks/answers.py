@@ -7,6 +7,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from figures import standing
 from personalization import four_way
 from vocabulary import group_distances
 
@@ -39,6 +40,20 @@ def extra(
     if name == "personalization":
         return four_way(evaluation, made)
     return []
+
+
+def endings(name: str, evaluation: Evaluation, ours: str) -> list[str]:
+    """Return what a table's last sentence says beside the scores that decide.
+
+    Args:
+        name: of the table.
+        evaluation: of its methods.
+        ours: method that is compared with the others.
+    """
+    if name != "aesthetics":
+        return []
+    values = {m.name: conditional(m) for m in evaluation.methods}
+    return [standing(values, ours, "rating with the scene as a condition")]
 
 
 def kept_scene(evaluation: Evaluation) -> list[str]:

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from doodl.evaluation.markdown import cell, table
-from doodl.evaluation.statistics import Interval, clustered_mean, compare
+from doodl.evaluation.statistics import (
+    FEWEST,
+    Interval,
+    Key,
+    clustered_mean,
+    compare,
+)
 from doodl.evaluation.summary import METRICS, Evaluation
 
 
@@ -78,34 +84,33 @@ def figures_table(evaluation: Evaluation, figures: Sequence[Figure]) -> list[str
 def conclusion(evaluation: Evaluation, column: str, ours: str) -> str:
     """Return one sentence: where a method is ahead, where behind, where neither."""
     title, factor = METRICS[column]
+    values = {m.name: m.values(column) for m in evaluation.methods}
+    return standing(values, ours, title, factor)
+
+
+def standing(
+    values: Mapping[str, Mapping[Key, float]], ours: str, title: str, factor: float = 1
+) -> str:
+    """Return the sentence of `conclusion` for scores by method and generation."""
     groups: dict[str, list[str]] = {
         "ahead of": [],
         "behind": [],
         "not told apart from": [],
     }
-    for a, b, found in evaluation.pairs(column):
-        if ours not in (a.name, b.name):
+    for other, scores in values.items():
+        found = compare(values[ours], scores).difference
+        if other == ours or not found.count:
             continue
-        other, sign = (b.name, 1) if a.name == ours else (a.name, -1)
-        value = _signed(found.difference, sign)
-        if not value.known:
-            return (
-                f"By {title}, nothing is decided: intervals need two prompts or more."
-            )
+        if found.prompts < FEWEST:
+            return f"By {title}, nothing is decided: {found.prompts} prompts are few."
         verdict = "not told apart from"
-        if value.excludes_zero:
-            verdict = "ahead of" if value.mean > 0 else "behind"
-        groups[verdict].append(f"{other} ({cell(value, factor, signed=True)})")
+        if found.excludes_zero:
+            verdict = "ahead of" if found.mean > 0 else "behind"
+        groups[verdict].append(f"{other} ({cell(found, factor, signed=True)})")
     parts = [f"{name} {_listed(names)}" for name, names in groups.items() if names]
     if not parts:
         return f"By {title}, {ours} is compared with no other method."
     return f"By {title}, {ours} is {_listed(parts)}."
-
-
-def _signed(value: Interval, sign: int) -> Interval:
-    if sign > 0:
-        return value
-    return replace(value, mean=-value.mean, low=-value.high, high=-value.low)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -26,6 +26,11 @@ UNDECIDED = "no majority"
 PICTURE = ("kind", "pattern", "colour")
 PAPER = {"DOODL": "52.1%", "one_step": "25.0%", "original": "6.2%"}
 """Same or similar by majority, in the paper."""
+NOTE = (
+    "Same or similar is what most judges call one or the other. Only one of the three "
+    "judges reads sizes, so that a wrong size counts in `right`, and hardly here."
+)
+"""What stands under the table."""
 
 
 def answer(seen: Seen, thing: Seen, context: Mapping[str, set[str]]) -> str:
@@ -62,7 +67,7 @@ def four_way(
     known = Attributes()
     readers = readers or (known, Classes(), Silhouettes())
     things: dict[tuple[int, str], Seen] = {}
-    answers: dict[str, dict[Key, str]] = {}
+    answers: dict[str, dict[Key, list[str]]] = {}
     for method in evaluation.methods:
         answers[method.name] = {}
         for key, result in method.method.results.items():
@@ -76,20 +81,30 @@ def four_way(
                     (things[place],) = read(load(Path(place[1]))[None])
                 (seen,) = read(load(result.after)[None])
                 votes.append(answer(seen, things[place], context))
-            answers[method.name][key] = majority(votes) or UNDECIDED
+            answers[method.name][key] = votes
     return answer_lines(answers)
 
 
-def answer_lines(answers: Mapping[str, Mapping[Key, str]]) -> list[str]:
-    """Return the shares of answers, and of same or similar beside the paper's."""
+def answer_lines(answers: Mapping[str, Mapping[Key, Sequence[str]]]) -> list[str]:
+    """Return the shares of answers, and of same or similar beside the paper's.
+
+    A picture is "same or similar" if most judges give one of these two answers; it may
+    then have no majority among the four.
+
+    Args:
+        answers: of the judges, by method and generation.
+    """
     good = {
-        name: {key: float(a in ANSWERS[2:]) for key, a in some.items()}
+        name: {
+            key: float(2 * sum(a in ANSWERS[2:] for a in votes) > len(votes))
+            for key, votes in some.items()
+        }
         for name, some in answers.items()
     }
     ours = next(iter(answers))
     rows = []
     for name, some in answers.items():
-        counts = Counter(some.values())
+        counts = Counter(majority(votes) or UNDECIDED for votes in some.values())
         difference = "" if name == ours else "–"
         if name != ours:
             found = compare(good[ours], good[name]).difference
@@ -99,4 +114,4 @@ def answer_lines(answers: Mapping[str, Mapping[Key, str]]) -> list[str]:
         rows.append([name, *shares, share, difference, PAPER.get(name, "–")])
     header = ["by majority of three judges", *ANSWERS, UNDECIDED]
     header += ["same or similar, %", f"{ours} minus this, points", "the paper"]
-    return ["\n".join(table(header, rows))]
+    return ["\n".join(table(header, rows)), NOTE]

@@ -52,11 +52,29 @@ def sentence(found: dict[str, Any], hours: float) -> str:
         hours: that a prompt took in the pilot, with all methods and seeds.
     """
     parts = [f"{name} {count}" for name, count in found["needs"].items()]
+    width = found["half_width"]
+    size = f"{100 * width:g} points" if width < 0.1 else f"{width:g}"
     return (
         f"{found['prompts']} prompts of {found['seeds']} seeds give intervals of "
-        f"+- {found['half_width']:g} or better ({', '.join(parts)}), in about "
+        f"\N{PLUS-MINUS SIGN}{size} or better ({', '.join(parts)}), in about "
         f"{found['prompts'] * hours:.1f} hours."
     )
+
+
+def outlook(
+    evaluation: Evaluation, column: str, ours: str, seeds: int, hours: float
+) -> str:
+    """Return the plan that a finished table's own differences give, in words.
+
+    A table whose prompts have one seed each gives none. The arguments are those of
+    `plan` and `sentence`.
+    """
+    if seeds < 2:
+        return ""
+    try:
+        return sentence(plan(evaluation, column, ours, seeds), hours)
+    except ValueError:  # a generation is missing
+        return ""
 
 
 def planned(path: Path) -> int | None:

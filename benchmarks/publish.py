@@ -17,7 +17,8 @@ import argparse
 import csv
 import json
 import re
-from collections import Counter, defaultdict
+import shutil
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,25 +44,15 @@ BLOCK = re.compile(
 )
 SUMMARY = ("original", "one_step", "best_of_N", "DOODL", "fast")
 """Methods of the summary."""
-ECONOMY = ("judge_after", "right_after", "near")
-"""Scores on which `fast` is compared with DOODL."""
-CONDITIONS = """\
-All methods have the same prompts, seeds, guide and judge. Prompts and seeds were used
-for no setting. Strengths of one-step guidance come from [a sweep](sweeps.md); for
-aesthetics and editing one was chosen that keeps the picture's content, although larger
-ones reach higher ratings.
-Best of N draws as many samples as cost the same as the updates. Every method reports
-the picture with the highest guide score on the full frame, its original included.
-Baselines sample with DDIM and DOODL with EDICT; `original` and `original_EDICT` are
-the samples of both. DOODL computes its loss on random crops, the baselines on the
-full frame.
-
-Values are means with 95% intervals from a bootstrap over prompts, whose seeds stay
-together. `guide`, `judge` and `CLIP score` are mean scores, `right` the percentage of
-pictures that show what was asked for, according to the attribute judge; `moved` is the
-distance between the judge CLIP's embeddings of picture and original, `right and near`
-counts success at equal movement; a call with its gradient counts as 2.4 calls.
-"""
+ECONOMY = {
+    "judge_after": "judge",
+    "right_after": "right, points",
+    "near": "right and near, points",
+    "gap": "guide \N{MINUS SIGN} judge",
+    "kurtosis": "kurtosis",
+}
+"""Columns on which `fast` is compared with DOODL, with their titles."""
+CONDITIONS = Path(__file__).with_name("conditions.md")
 """What holds for all tables."""
 
 
@@ -111,7 +102,7 @@ def collect(folder: Path, target: Path = RESULTS) -> list[str]:
     for name in made:
         text = (folder / name / "table" / "table.md").read_text(encoding="utf-8")
         (target / f"{name}.md").write_text(text, encoding="utf-8")
-    (target / "conditions.md").write_text(CONDITIONS, encoding="utf-8")
+    shutil.copyfile(CONDITIONS, target / "conditions.md")
     folders = {name: folder / name / "table" for name in made}
     for name, lines_of in (("summary", summary), ("economy", economy)):
         path = target / f"{name}.md"
@@ -150,8 +141,8 @@ def summary(
         made = load(name)
         if not set(SUMMARY[1:]) & set(made.methods) - {made.ours}:
             continue
-        values = read_column(folder / "evaluation.csv", made.decides)
-        title, factor = METRICS[made.decides]
+        values = read_column(folder / "evaluation.csv", made.decides[0])
+        title, factor = METRICS[made.decides[0]]
         unit = (
             ", %" if factor == 100 else ", the true rating" if title == "judge" else ""
         )
@@ -169,28 +160,44 @@ def economy(
 
     The arguments are those of `summary`.
     """
-    rows = {}
+    rows: dict[str, list[str]] = {}
     for name, folder in folders.items():
         path = folder / "evaluation.csv"
         calls = read_column(path, "equivalents")
         if "fast" not in calls:
             continue
         costs = [f"{clustered_mean(calls[key]).mean:.0f}" for key in ("DOODL", "fast")]
-        found = {column: read_column(path, column) for column in ECONOMY}
+        found = {name: read_column(path, name) for name in ECONOMY if name != "gap"}
+        found["gap"] = gaps(read_column(path, "guide_after"), found["judge_after"])
         differences = [
             cell(
-                compare(values.get("fast", {}), values.get("DOODL", {})).difference,
-                METRICS[column][1],
+                compare(
+                    *(found[name].get(m, {}) for m in ("fast", "DOODL"))
+                ).difference,
+                METRICS.get(name, ("", 1))[1],
                 signed=True,
             )
-            for column, values in found.items()
+            for name in ECONOMY
         ]
         title = load(name).title
         rows[title] = [title, *costs, *differences]
-    titles = [f"{METRICS[column][0]}, fast less DOODL" for column in ECONOMY]
-    header = ["", "calls of DOODL", "calls of fast", *titles]
-    note = "Paired differences with 95% intervals from a bootstrap over prompts."
+    header = ["", "calls of DOODL", "calls of fast", *ECONOMY.values()]
+    note = (
+        "Paired differences, `fast` less DOODL, with 95% intervals from a bootstrap "
+        "over prompts. Guide and judge are on one scale: a larger gap is a gain that "
+        "the judge does not see. White noise has a kurtosis of 3."
+    )
     return [*table(header, ordered(rows, before or {})), "", note]
+
+
+def gaps(
+    guide: dict[str, dict[Key, float]], judge: dict[str, dict[Key, float]]
+) -> dict[str, dict[Key, float]]:
+    """Return guide less judge by method and generation."""
+    return {
+        name: {key: some[key] - judge[name][key] for key in some.keys() & judge[name]}
+        for name, some in guide.items()
+    }
 
 
 def world(target: Path = RESULTS) -> Path:
@@ -205,15 +212,13 @@ def read_column(path: Path, column: str) -> dict[str, dict[Key, float]]:
     """Return a column of `evaluation.csv` by method and generation, where known."""
     found: dict[str, dict[Key, float]] = defaultdict(dict)
     with path.open(newline="", encoding="utf-8") as file:
-        times: Counter[tuple[str, ...]] = Counter()
         for row in csv.DictReader(file):
-            key = (row["method"], row["prompt"], row["seed"])
-            times[key] += 1
+            asked = [row.get(name) or "" for name in ("image", "target")]
             value = number(row.get(column, ""))
             if value == value:
                 # Edits have no prompt: each of their pictures counts by itself.
-                prompt = row["prompt"] or str(times[key])
-                found[row["method"]][prompt, f"{row['seed']} {times[key]}"] = value
+                prompt = row["prompt"] or asked[0]
+                found[row["method"]][prompt, " ".join([row["seed"], *asked])] = value
     return found
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import pilot
 import rare
 import yaml
-from answers import extra
+from answers import endings, extra
 from draws import Row
 from figures import Figure, conclusion, figures_table, read_figures, sections
 from splits import Part, rows, seeds
@@ -35,6 +35,7 @@ from doodl.evaluation.command import find_clip, read_categories, save, scored
 from doodl.evaluation.cost import GRADIENT_CALL
 from doodl.evaluation.folders import Method, read_method
 from doodl.evaluation.summary import Evaluation
+from doodl.jobs.tables import TIMING
 from doodl.pretrained import SHAPES
 
 FILE = Path(__file__).with_name("tables.yaml")
@@ -56,7 +57,7 @@ class Table:
         methods: commands by name; the first method is ours.
         prompts: number of prompts, unless a pilot or the user says another.
         seeds: number of seeds of each.
-        decides: column on which the last sentence stands.
+        decides: columns on which the last sentences stand, the chief one first.
         figures: comparisons beside the paper's.
         verdict: class of the judge that names attributes; None for the results' own.
         last: method whose last iterate is compared with its best one.
@@ -68,7 +69,7 @@ class Table:
     methods: dict[str, list[str]]
     prompts: int
     seeds: int
-    decides: str
+    decides: tuple[str, ...]
     figures: tuple[Figure, ...]
     verdict: str | None = None
     last: str | None = None
@@ -107,7 +108,8 @@ def load(name: str, updates: int | None = None, path: Path = FILE) -> Table:
         for method in found.pop("methods")
     }
     figures = read_figures(found.pop("figures"))
-    return Table(methods=methods, figures=figures, **found)
+    decides = tuple(found.pop("decides"))
+    return Table(methods=methods, figures=figures, decides=decides, **found)
 
 
 def write_rows(found: Sequence[Row], path: Path) -> Path:
@@ -173,6 +175,16 @@ def evaluated(table: Table, folder: Path, names: Sequence[str]) -> Evaluation:
     return evaluation
 
 
+def spent(evaluation: Evaluation, draws: Path) -> float:
+    """Return the hours that a table's pictures took, those of its draws included."""
+    folders = dict.fromkeys(m.method.folder for m in evaluation.methods)
+    seconds = 0.0
+    for folder in [*folders, draws]:
+        for path in folder.glob(f"*/{TIMING}"):
+            seconds += float(json.loads(path.read_text())["seconds"])
+    return seconds / 3600
+
+
 def make(name: str, known: argparse.Namespace, more: list[str]) -> Path:
     """Make a table, or go on with it; return its file."""
     table = load(name, known.updates)
@@ -198,20 +210,25 @@ def make(name: str, known: argparse.Namespace, more: list[str]) -> Path:
         regimes(made, folder, more)
     evaluation = evaluated(table, folder, names)
     ours = table.ours if table.ours in names else names[0]
-    hours = sum(sum(m.values("seconds").values()) for m in evaluation.methods) / 3600
+    ends = [conclusion(evaluation, column, ours) for column in table.decides]
+    ends += endings(name, evaluation, ours)
+    hours = spent(evaluation, folder / "draws")
+    options = {"prompts": prompts, "seeds": count, "updates": known.updates}
+    command = [f"--{key} {value}" for key, value in options.items() if value]
     text = [
         f"# {table.title}",
         "\n".join(figures_table(evaluation, table.figures)),
         *extra(name, evaluation, generations, listed, folder),
-        f"**{conclusion(evaluation, table.decides, ours)}**",
         sections(folder / "evaluation.md"),
-        f"Made in {hours:.2f} hours; `{shlex.join(['tables.py', name, *more])}`, "
-        f"{prompts} prompts, {count} seeds.",
+        f"Made in {hours:.1f} hours of one core by "
+        f"`{' '.join(['tables.py', name, *command, *more])}`.",
+        pilot.outlook(evaluation, table.decides[0], ours, count, hours / prompts),
+        f"**{' '.join(ends)}**",
     ]
     target = folder / "table.md"
     target.write_text("\n\n".join(filter(None, text)) + "\n", encoding="utf-8")
     if known.pilot:
-        found = pilot.plan(evaluation, table.decides, ours, count)
+        found = pilot.plan(evaluation, table.decides[0], ours, count)
         plan.write_text(json.dumps(found, indent=1))
         print(pilot.sentence(found, hours / prompts))
     return target

@@ -82,7 +82,7 @@ def test_methods_are_compared_within_a_category(results, run, tmp_path):
     printed = run("test", "--results", ours, drawn, "--categories", path)
     assert "| rare | 4 | 100.0 | 0.0 |" in printed
     assert "| rare | ours − drawn | +100.0 |" in printed
-    assert "| common | ours − drawn | +0.0 |" in printed
+    assert "| common | ours − drawn | 0.0 |" in printed
 
 
 def test_others_can_be_compared_with_one_method_only(results, run, refused):
@@ -170,6 +170,47 @@ def test_success_counts_at_equal_movement(results, run, shapes, tmp_path):
     text = (tmp_path / "out" / "evaluation.md").read_text()
     assert "right and near" in text
     assert "Near is what moved by at most" in text
+
+
+def test_only_methods_with_equal_guides_are_compared_by_it(results, run):
+    prompts = [f"prompt {i}" for i in range(6)]
+    model = results.settings["model"]
+    other = {"class_path": "doodl.guides.Other", "init_args": {}}
+    odd = {"command": "fit", "model": model | {"guide": other}}
+    one, two = results("one", prompts), results("two", prompts, gains=(0.2,))
+    three = results("three", prompts, settings=odd)
+    printed = run("test", "--results", one, two, three)
+    assert "three has another guide than one, two: guide scores of" in printed
+    assert "| guide | two − three |" not in printed
+    assert "| guide | one − two |" in printed
+    assert "| guide | one − three |" not in printed
+    assert "| judge | one − three |" in printed
+
+
+def test_unequal_conditions_are_said(results, run):
+    model = results.settings["model"]
+    settings = {"command": "fit", "model": model | {"num_steps": 20}}
+    printed = run("test", "--results", results("a"), results("b", settings=settings))
+    assert "the number of steps, and so in their originals: a (4), b (20)" in printed
+    assert "the guidance scale" not in printed
+
+
+def test_the_winner_is_named_first_with_its_wins(results, run):
+    prompts = [f"prompt {i}" for i in range(6)]
+    worse, better = results("worse", prompts), results("better", prompts, gains=(0.3,))
+    printed = run("test", "--results", worse, better)
+    assert (
+        "better is ahead of worse: judge of better − worse is +0.200; "
+        "better won 12, tied 0, lost 0." in printed
+    )
+
+
+def test_every_row_names_the_picture_and_the_class_asked_for(results, run, tmp_path):
+    folder = results(image="a.png", target="dog")
+    run("test", "--results", folder, "--output", tmp_path / "out")
+    assert {(r["image"], r["target"]) for r in rows(tmp_path / "out")} == {
+        ("a.png", "dog")
+    }
 
 
 def test_pictures_made_elsewhere_are_compared_with_ours(results, run, tmp_path):

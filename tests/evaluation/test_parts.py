@@ -123,16 +123,24 @@ SWAPPED = {
         (
             {"first_colour": "pink"},
             ("colour",),
-            "first object's colour is pink, not red",
+            "upper object's colour is pink, not red",
         ),
-        ({"second_kind": "moon"}, ("object",), "second's kind is moon, not star"),
+        (
+            {"second_kind": "moon"},
+            ("object",),
+            "lower object's kind is moon, not star",
+        ),
         (
             {"layout": "horizontal"},
             ("relation",),
-            "layout is side by side, not one above the other",
+            "two objects side by side, not two objects one above the other",
         ),
         (SWAPPED, ("relation",), "the two objects are exchanged"),
-        ({"layout": "one"}, ("count",), "one object, not one above the other"),
+        (
+            {"layout": "one"},
+            ("count",),
+            "one object, not two objects one above the other",
+        ),
     ],
 )
 def test_the_reason_names_what_is_wrong(changes, kinds, reason):
@@ -144,7 +152,7 @@ def test_the_reason_names_what_is_wrong(changes, kinds, reason):
 def test_the_closest_reading_is_explained():
     found = seen(**SWAPPED) | {"first_colour": "pink"}
     verdict = explain(found, readings("a red circle and a blue star"))
-    assert verdict.reason == "first object's colour is pink, not blue"
+    assert verdict.reason == "upper object's colour is pink, not blue"
 
 
 def test_an_unknown_prompt_has_no_verdict():

@@ -17,13 +17,12 @@ def publish(monkeypatch):
     return publish
 
 
-@pytest.mark.parametrize(
-    "name", ["README.md", "docs/applications.md", "docs/shapes_world.md"]
-)
-def test_the_documentation_has_the_tables_of_the_files(name, publish):
-    text = (ROOT / name).read_text()
-    assert publish.BLOCK.search(text)
-    assert text == publish.filled(text)
+def test_the_documentation_has_the_tables_of_the_files(publish):
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    with_blocks = {path for path in pages if publish.BLOCK.search(path.read_text())}
+    assert with_blocks == set(publish.DOCUMENTS)
+    for path in with_blocks:
+        assert path.read_text() == publish.filled(path.read_text()), path.name
 
 
 def test_the_figures_of_the_world_are_the_recorded_ones(publish, tmp_path):
@@ -79,7 +78,7 @@ def test_finished_tables_are_copied_and_summed_up(publish, tmp_path):
     )
     row = (tmp_path / "to" / "economy.md").read_text().splitlines()[2]
     row = re.sub(r" \[[^\]]*\]", "", row)
-    assert row.endswith("| 2700 | 900 | – | +50.0 | – |")
+    assert row.endswith("| 2700 | 900 | – | +50.0 | – | – | – |")
     assert "same prompts" in (tmp_path / "to" / "conditions.md").read_text()
 
 

@@ -8,10 +8,12 @@ import pytest
 from scipy import stats
 
 from doodl.evaluation.statistics import (
+    FEWEST,
     Interval,
     any_success,
     clustered_mean,
     compare,
+    expanded,
     majority,
     prompts_needed,
     sign_test,
@@ -26,7 +28,12 @@ def keyed(rows):
 def test_with_one_seed_a_prompt_it_is_scipys_bootstrap_of_the_mean():
     values = np.random.default_rng(1).exponential(size=30)
     found = clustered_mean(keyed(values[:, None]))
-    theirs = stats.bootstrap((values,), np.mean, random_state=np.random.default_rng(0))
+    theirs = stats.bootstrap(
+        (values,),
+        np.mean,
+        confidence_level=expanded(30),
+        random_state=np.random.default_rng(0),
+    )
     limits = theirs.confidence_interval
     assert found.mean == pytest.approx(values.mean())
     assert (found.low, found.high) == pytest.approx((limits.low, limits.high), rel=0.02)
@@ -84,7 +91,29 @@ def test_one_prompt_has_a_mean_and_no_interval():
 def test_equal_values_have_an_interval_without_width():
     found = clustered_mean(keyed([[1.0], [1.0], [1.0]]))
     assert found == Interval(1.0, 1.0, 1.0, 3, 3)
-    assert found.excludes_zero
+    assert clustered_mean(keyed([[1.0]] * 6)).excludes_zero
+
+
+def test_few_prompts_decide_nothing_even_if_they_agree():
+    assert not clustered_mean(keyed([[1.0]] * (FEWEST - 1))).excludes_zero
+    # With one more, all alike, the exact sign test has p < 0.05.
+    assert stats.binomtest(FEWEST, FEWEST).pvalue < 0.05
+    assert stats.binomtest(FEWEST - 1, FEWEST - 1).pvalue > 0.05
+
+
+def test_few_prompts_without_a_difference_are_rarely_told_apart():
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(200, 8))
+    decided = sum(clustered_mean(keyed(row[:, None])).excludes_zero for row in rows)
+    assert decided <= 18  # 5% are 10; without the expanded level it is 9% and more
+
+
+def test_the_other_view_of_a_comparison_is_the_reversed_one():
+    first, second = keyed([[1, 3], [0, 1], [2, 4]]), keyed([[0, 1], [1, 0], [2, 1]])
+    found, other = compare(first, second), compare(second, first)
+    assert found.reversed.difference.mean == other.difference.mean
+    assert (found.reversed.wins, found.reversed.losses) == (other.wins, other.losses)
+    assert found.reversed.reversed == found
 
 
 def test_a_pair_counts_where_both_methods_have_the_generation():

@@ -1,6 +1,7 @@
 """The tables: what was tuned on is in none of them, and each runs in a reduced form."""
 
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -191,13 +192,13 @@ def test_the_last_sentence_also_says_where_doodl_loses():
     found = evaluation(
         DOODL={"right_after": [1, 1, 1, 0] * 3},
         one_step={"right_after": [0] * 12},
-        best_of_N={"right_after": [1] * 12},
+        best_of_N={"right_after": [1, 2, 2, 1] * 3},
         original={"right_after": [1, 1, 0, 1] * 3},
     )
     text = conclusion(found, "right_after", "DOODL")
     assert text.startswith("By right, DOODL is ahead of one_step (+75.0 [")
-    assert ", behind best_of_N (−25.0 [" in text
-    assert " and not told apart from original (+0.0 [" in text
+    assert ", behind best_of_N (−75.0 [" in text
+    assert " and not told apart from original (0.0 [" in text
     backwards = Evaluation(found.methods[::-1])
     assert "ahead of one_step (+75.0 [" in conclusion(backwards, "right_after", "DOODL")
 
@@ -216,6 +217,20 @@ def test_too_few_prompts_decide_nothing(results):
 
 def _row(result):
     return {"category": "", "judge_after": result.row["judge_best"]}
+
+
+def test_the_last_sentence_of_aesthetics_has_the_scene_as_a_condition():
+    from answers import endings
+
+    found = evaluation(
+        DOODL={"judge_after": [9.0] * 12, "right_after": [0] * 12},
+        original={"judge_after": [5.0] * 12, "right_after": [1] * 12},
+    )
+    (text,) = endings("aesthetics", found, "DOODL")
+    assert text == (
+        "By rating with the scene as a condition, DOODL is behind original (−5.000)."
+    )
+    assert endings("text", found, "DOODL") == []
 
 
 def test_a_rating_counts_only_if_the_scene_is_kept():
@@ -273,14 +288,16 @@ def test_judges_of_personalization_read_renders():
 
 
 def test_answers_are_those_of_the_majority():
-    from personalization import UNDECIDED, answer_lines
+    from personalization import answer_lines
 
-    ours = {(f"p{i}", 0): "same" if i % 2 else "similar" for i in range(12)}
-    theirs = {(f"p{i}", 0): "other thing" if i else UNDECIDED for i in range(12)}
-    (block,) = answer_lines({"DOODL": ours, "one_step": theirs})
-    first, second = block.splitlines()[-2:]
+    ours = {(f"p{i}", 0): ("same" if i % 2 else "similar",) * 3 for i in range(12)}
+    split = ("same", "similar", "other thing")  # two of three say one or the other
+    theirs = {(f"p{i}", 0): ("other thing",) * 3 if i else split for i in range(12)}
+    block, note = answer_lines({"DOODL": ours, "one_step": theirs})
+    first, second = (re.sub(r" \[[^]]*\]", "", x) for x in block.splitlines()[-2:])
     assert first == "| DOODL | 0 | 0 | 6 | 6 | 0 | 100.0 |  | 52.1% |"
-    assert second == "| one_step | 0 | 11 | 0 | 0 | 1 | 0.0 | +100.0 | 25.0% |"
+    assert second == "| one_step | 0 | 11 | 0 | 0 | 1 | 8.3 | +91.7 | 25.0% |"
+    assert "what most judges call one or the other" in note
 
 
 def test_equal_pictures_have_an_unchanged_distance_and_closer_ones_a_smaller(generator):
@@ -294,11 +311,37 @@ def test_equal_pictures_have_an_unchanged_distance_and_closer_ones_a_smaller(gen
 
     found = {"DOODL": made(0.0), "same": made(1.0), "original": made(1.0)}
     rows = {row[1]: row for row in group_rows("house", real, found)}
-    assert rows["same"][3] == "+0.0% [+0.0%, +0.0%]"
+    assert rows["same"][3] == "0.000%"
+    assert rows["same"][5] == "0.000"
+    for column in (3, 5):  # the estimate is inside its own interval
+        mean, low, high = (
+            float(x.replace("−", "-"))
+            for x in re.findall(r"[+−][\d.]+", rows["DOODL"][column])
+        )
+        assert low < mean < high < 0
     assert rows["DOODL"][3].startswith("−")
     assert float(rows["DOODL"][2]) < float(rows["original"][2])
     assert float(rows["DOODL"][4]) < float(rows["original"][4])
     assert rows["original"][3] == "–"
+
+
+def test_fewer_pictures_than_features_have_no_fid(generator):
+    from vocabulary import fewest
+
+    found = {f"p{i}": list(torch.randn(4, 8, generator=generator)) for i in range(3)}
+    assert fewest(found) == 8  # without one prompt, as the jackknife needs it
+    assert fewest({}) == 0
+
+
+def test_the_jackknife_of_a_mean_is_students_interval():
+    from scipy import stats
+    from vocabulary import jackknife
+
+    values = torch.rand(9, generator=torch.Generator().manual_seed(2)).double()
+    without = [(values.sum() - v).item() / 8 for v in values]
+    found = jackknife([values.mean().item(), *without])
+    expected = stats.ttest_1samp(values.numpy(), 0.0).confidence_interval()
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
 
 def test_a_pilot_plans_for_the_method_that_needs_most():
@@ -324,7 +367,7 @@ def test_a_pilot_plans_for_the_method_that_needs_most():
         0.5 / 4 * (1.96 / 0.06) ** 2, rel=0.5
     )
     assert math.isclose(plan["half_width"], 0.06)
-    assert "prompts of 4 seeds give intervals of +- 0.06" in pilot.sentence(plan, 0.1)
+    assert "prompts of 4 seeds give intervals of ±6 points" in pilot.sentence(plan, 0.1)
 
 
 # Each table, reduced ------------------------------------------------------------------

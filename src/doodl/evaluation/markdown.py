@@ -25,20 +25,17 @@ def findings(evaluation: Evaluation) -> list[str]:
     title, factor = METRICS[column]
     points = " points" if factor == 100 else ""
     lines = []
-    for a, b, found in evaluation.pairs(column):
-        value = found.difference
-        if not value.known:
-            lines.append(f"{a.name} − {b.name}: {title} {cell(value, factor)}{points}.")
-            continue
-        first, second = (a, b) if value.mean >= 0 else (b, a)
-        size = cell(value, factor, signed=True)
-        if value.excludes_zero:
-            verdict = f"{first.name} is ahead of {second.name}"
-        else:
-            verdict = f"{a.name} and {b.name} are not told apart"
+    for first, second, seen in evaluation.pairs(column):
+        a, b, found = first.name, second.name, seen
+        if found.difference.mean < 0 and found.difference.excludes_zero:
+            a, b, found = b, a, found.reversed
+        verdict = f"{a} and {b} are not told apart"
+        if found.difference.excludes_zero:
+            verdict = f"{a} is ahead of {b}"
+        size = cell(found.difference, factor, signed=True)
         lines.append(
-            f"{verdict}: {title} of {a.name} − {b.name} is {size}{points}, "
-            f"{found.wins} wins, {found.ties} ties, {found.losses} losses."
+            f"{verdict}: {title} of {a} − {b} is {size}{points}; {a} won "
+            f"{found.wins}, tied {found.ties}, lost {found.losses}."
         )
     return lines
 
@@ -50,7 +47,7 @@ def markdown(evaluation: Evaluation) -> str:
         ["# Evaluation", "", *_head(evaluation)],
         ["## Methods", "", *_methods(evaluation)],
         _section("Paired differences", _paired(evaluation)),
-        _section("Right by category", _categories(evaluation)),
+        _section("Right by category, %", _categories(evaluation)),
         _section("What is wrong", _reasons(methods)),
         _section("Whiteness of the latents", _whiteness(methods)),
         _section("Distance to real pictures", _distances(evaluation)),
@@ -80,7 +77,7 @@ def _head(evaluation: Evaluation) -> list[str]:
 def _methods(evaluation: Evaluation) -> list[str]:
     columns = [name for name in METRICS if evaluation.has(name)]
     success = evaluation.has("right_after")
-    header = ["", *(METRICS[name][0] for name in columns)]
+    header = ["", *(_title(name, "%") for name in columns)]
     header += ["judge's gain"] * evaluation.has("judge_before")
     header += ["prompts with any right"] * success
     rows = []
@@ -97,11 +94,17 @@ def _methods(evaluation: Evaluation) -> list[str]:
     return table(header, rows)
 
 
+def _title(column: str, unit: str) -> str:
+    """Return a column's title, with the unit of those that are shares."""
+    title, factor = METRICS[column]
+    return f"{title}, {unit}" if factor == 100 else title
+
+
 def _paired(evaluation: Evaluation) -> list[str]:
     header = ["", "", "difference", "wins / ties / losses", "sign test, prompts"]
     rows = [
         [
-            METRICS[column][0],
+            _title(column, "points"),
             f"{a.name} − {b.name}",
             cell(found.difference, METRICS[column][1], signed=True),
             f"{found.wins} / {found.ties} / {found.losses}",
@@ -173,10 +176,24 @@ def cell(value: Interval | None, factor: float = 1, *, signed: bool = False) -> 
     digits = 1 if abs(mean) >= 10 or factor == 100 else 3
     if abs(mean) >= 1000:
         digits = 0
-    text = f"{mean:{sign}.{digits}f}"
+    text = rounded(mean, digits, sign)
     if value.known and value.high > value.low:
         limits = (value.low * factor, value.high * factor)
-        text += " [{}]".format(", ".join(f"{x:{sign}.{digits}f}" for x in limits))
+        text += " [{}]".format(", ".join(rounded(x, digits, sign) for x in limits))
+    return text
+
+
+def rounded(value: float, digits: int, sign: str = "") -> str:
+    """Return a number as text; what rounds to zero has no sign.
+
+    Args:
+        value: the number.
+        digits: after the point.
+        sign: `+` gives positive numbers their sign.
+    """
+    text = f"{value:{sign}.{digits}f}"
+    if not text.strip("+-0."):
+        return text.strip("+-")
     return text.replace("-", "\N{MINUS SIGN}")
 
 

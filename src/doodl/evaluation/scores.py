@@ -28,7 +28,7 @@ from doodl.pretrained import Clip
 from doodl.spreadsheets import neutral
 
 COLUMNS = (
-    *("method", "prompt", "seed", "category", "status"),
+    *("method", "prompt", "seed", "image", "target", "category", "status"),
     *("guide_before", "guide_after", "judge_before", "judge_after"),
     *("right_before", "right_after", "wrong", "reason"),
     *("clip_before", "clip_after", "moved", "psnr", "lpips", "kept", "near"),
@@ -132,6 +132,8 @@ def _recorded(method: Method, result: Result) -> Scores:
         "method": method.name,
         "prompt": result.prompt,
         "seed": result.seed,
+        "image": result.image,
+        "target": result.target,
         "category": result.category,
         "status": row.get("status", "finished"),
         "updates": row.get("updates"),

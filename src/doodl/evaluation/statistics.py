@@ -10,7 +10,7 @@ import math
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ MOST_DRAWN = 2**22
 """Prompts that a bootstrap draws at a time, which bounds its memory."""
 LEVEL = 0.95
 """Confidence level of every interval."""
+FEWEST = 6
+"""Prompts that decide: of fewer, all alike, an exact sign test finds p > 0.05."""
 Key = tuple[str, Hashable]
 """A generation: its prompt, and what tells the prompt's generations apart.
 
@@ -54,8 +56,8 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether all of the interval is above zero, or all below."""
-        return self.known and (self.low > 0 or self.high < 0)
+        """Whether the interval is all above zero or all below: not of few prompts."""
+        return self.prompts >= FEWEST and (self.low > 0 or self.high < 0)
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,19 @@ class Comparison:
     losses: int
     p: float
 
+    @property
+    def reversed(self) -> Comparison:
+        """The same seen from the second method."""
+        found = self.difference
+        turned = replace(found, mean=-found.mean, low=-found.high, high=-found.low)
+        return Comparison(turned, self.losses, self.ties, self.wins, self.p)
+
 
 def clustered_mean(values: Mapping[Key, float], *, seed: int = 0) -> Interval:
     """Return the mean of values with its interval, from a bootstrap over prompts.
 
     Every draw takes prompts with replacement and computes the mean of all their values;
-    the limits are bias-corrected and accelerated (BCa).
+    the limits are bias-corrected and accelerated (BCa), at the level of `expanded`.
 
     Args:
         values: one a generation; NaN counts as missing.
@@ -107,6 +116,17 @@ def _ratio(sums: Any, counts: Any, axis: int = -1) -> Any:
     return sums.sum(axis) / counts.sum(axis)
 
 
+def expanded(count: int) -> float:
+    """Return the level at which a bootstrap of `count` values covers `LEVEL`.
+
+    A bootstrap of few values is too narrow: it divides by n in place of n - 1, and has
+    the tails of a normal distribution in place of Student's (the expanded interval of
+    Hesterberg, "What Teachers Should Know about the Bootstrap", arXiv 1411.5279).
+    """
+    student = stats.t.ppf(0.5 + LEVEL / 2, count - 1)
+    return float(1 - 2 * stats.norm.sf(student * math.sqrt(count / (count - 1))))
+
+
 def _limits(sums: Any, counts: Any, mean: Any, seed: int) -> tuple[float, float]:
     if np.ptp(sums / counts) == 0:  # every draw has the same mean
         return float(mean), float(mean)
@@ -115,7 +135,7 @@ def _limits(sums: Any, counts: Any, mean: Any, seed: int) -> tuple[float, float]
         "vectorized": True,
         "n_resamples": RESAMPLES,
         "batch": max(1, MOST_DRAWN // len(sums)),
-        "confidence_level": LEVEL,
+        "confidence_level": expanded(len(sums)),
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a degenerate BCa is handled below

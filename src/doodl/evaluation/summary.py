@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from statistics import median
 
 from doodl.evaluation.scores import Scored
-from doodl.evaluation.statistics import (
-    Comparison,
-    Interval,
-    compare,
-)
+from doodl.evaluation.statistics import FEWEST, Comparison, Interval, compare
 
 METRICS = {
     "guide_after": ("guide", 1),
@@ -23,6 +20,7 @@ METRICS = {
     "moved": ("moved", 1),
     "kept": ("attributes kept", 100),
     "psnr": ("PSNR", 1),
+    "lpips": ("LPIPS", 1),
     "equivalents": ("calls", 1),
     "flops": ("TFLOP", 1e-12),
     "seconds": ("seconds", 1),
@@ -36,8 +34,17 @@ MEANINGS = {
     "guide_after": "the guide's score",
 }
 """Columns of the headline in words."""
-FEW = 10
-"""Prompts below which intervals are said to be too narrow."""
+NETWORKS = ("guide", "judge")
+"""Scores that depend on a network of the settings."""
+CONDITIONS = {
+    "pretrained": "the model",
+    "method": "the sampler",
+    "num_steps": "the number of steps",
+    "guidance_scale": "the guidance scale",
+    "height": "the height",
+    "width": "the width",
+}
+"""Settings that two methods should have in common, in words."""
 PAIRED = ("judge_after", "right_after", "near", "clip_after", "guide_after")
 """Columns with paired differences."""
 
@@ -49,7 +56,6 @@ class Evaluation:
     Args:
         methods: with their scores.
         notes: sentences on what is incomplete or cannot be compared.
-        incomparable: columns that methods measure differently.
         distances: FID and KID by method.
         ratings: lines on what people preferred.
         against: name of the method that the others are compared with; None compares
@@ -58,7 +64,6 @@ class Evaluation:
 
     methods: list[Scored]
     notes: list[str] = field(default_factory=list)
-    incomparable: set[str] = field(default_factory=set)
     distances: dict[str, dict[str, float]] = field(default_factory=dict)
     ratings: list[str] = field(default_factory=list)
     against: str | None = None
@@ -66,10 +71,11 @@ class Evaluation:
     @property
     def headline(self) -> str:
         """The column that decides: the judge's, or the first one that there is."""
+        several = len(self.methods) > 1
         for column in PAIRED:
-            if column not in self.incomparable and self.has(column):
+            if self.pairs(column) if several else self.has(column):
                 return column
-        return PAIRED[0]
+        return next((name for name in PAIRED if self.has(name)), PAIRED[0])
 
     def has(self, column: str) -> bool:
         """Whether any method has values in a column."""
@@ -80,16 +86,18 @@ class Evaluation:
     ) -> list[tuple[Scored, Scored, Comparison]]:
         """Return the comparison of pairs of methods on a column.
 
+        Scores of different guides, or of different judges, are not compared.
+
         Args:
             column: name of a score.
             category: of the prompts that count; None for all.
         """
-        if column in self.incomparable:
-            return []
+        part = column.removesuffix("_after")
         found = [
             (a, b, compare(a.values(column, category), b.values(column, category)))
             for a, b in combinations(self.methods, 2)
             if self.against in (None, a.name, b.name)
+            and (part not in NETWORKS or network(a, part) == network(b, part))
         ]
         return [pair for pair in found if pair[2].difference.count]
 
@@ -103,16 +111,9 @@ class Evaluation:
 def evaluate(methods: Sequence[Scored]) -> Evaluation:
     """Return the evaluation of scored methods, with notes on what limits it."""
     found = Evaluation(list(methods), [n for m in methods for n in m.method.notes])
-    for part in ("guide", "judge"):
-        known = [m for m in methods if m.values(f"{part}_after")]
-        used = [str(m.method.settings.get("model", {}).get(part)) for m in known]
-        if len(set(used)) > 1:
-            found.incomparable.add(f"{part}_after")
-            names = " and ".join(m.name for m in known)
-            found.notes.append(
-                f"{names} have different {part}s, so their {part} scores are not "
-                "compared."
-            )
+    for part in NETWORKS:
+        found.notes += _differing_networks(methods, part)
+    found.notes += _unequal_conditions(methods)
     _add_near(found)
     prompts = {prompt for m in methods for prompt, _ in m.rows}
     if len(prompts) < 2:
@@ -120,10 +121,10 @@ def evaluate(methods: Sequence[Scored]) -> Evaluation:
             "All generations have one prompt: intervals need two or more, and are left "
             "out."
         )
-    elif len(prompts) < FEW:
+    elif len(prompts) < FEWEST:
         found.notes.append(
-            f"{len(prompts)} prompts are few: a bootstrap of fewer than {FEW} makes "
-            "intervals too narrow."
+            f"{len(prompts)} prompts are too few to tell methods apart: that takes "
+            f"{FEWEST} or more."
         )
     selectors = {
         str(result.row["selector"])
@@ -140,24 +141,63 @@ def evaluate(methods: Sequence[Scored]) -> Evaluation:
     return found
 
 
+def network(method: Scored, part: str) -> str:
+    """Return the guide or the judge that a method was made with, as one text."""
+    return str(method.method.settings.get("model", {}).get(part))
+
+
+def _differing_networks(methods: Sequence[Scored], part: str) -> list[str]:
+    known = [m for m in methods if m.values(f"{part}_after")]
+    used = Counter(network(m, part) for m in known)
+    if len(used) < 2:
+        return []
+    usual = used.most_common(1)[0][0]
+    rest = ", ".join(m.name for m in known if network(m, part) == usual)
+    odd = [m.name for m in known if network(m, part) != usual]
+    verb = "has" if len(odd) == 1 else "have"
+    return [
+        f"{' and '.join(odd)} {verb} another {part} than {rest}: {part} scores of "
+        f"different {part}s are not compared."
+    ]
+
+
+def _unequal_conditions(methods: Sequence[Scored]) -> list[str]:
+    """Return what methods do not have in common beside what they do to latents."""
+    notes = []
+    for name, words in CONDITIONS.items():
+        values = {}
+        for method in methods:
+            value = method.method.settings.get("model", {}).get(name)
+            if isinstance(value, dict):  # a class
+                value = str(value.get("class_path")).rpartition(".")[2]
+            if value is not None:
+                values[method.name] = value
+        if len(set(map(str, values.values()))) > 1:
+            each = ", ".join(f"{method} ({value})" for method, value in values.items())
+            notes.append(
+                f"Methods differ in {words}, and so in their originals: {each}."
+            )
+    return notes
+
+
 def _add_near(found: Evaluation) -> None:
     """Say which pictures are right at equal movement from the original.
 
     The limit is the median movement of the first method that moves pictures at all.
     """
-    moves = [list(m.values("moved").values()) for m in found.methods]
-    limit = next((median(some) for some in moves if some and max(some) > 1e-6), None)
-    if limit is None or len(found.methods) < 2:
+    moves = {m.name: list(m.values("moved").values()) for m in found.methods}
+    moving = [name for name, some in moves.items() if some and max(some) > 1e-6]
+    if not moving or len(found.methods) < 2:
         return
+    limit = median(moves[moving[0]])
     for method in found.methods:
         right, moved = method.values("right_after"), method.values("moved")
         for key in right.keys() & moved.keys():
             method.rows[key]["near"] = right[key] * (moved[key] <= limit)
     if found.has("near"):
         found.notes.append(
-            f"Near is what moved by at most {limit:.3g}, the median of the first "
-            "method that moves pictures; a picture that is right and farther counts "
-            "as a failure there."
+            f"Near is what moved by at most {limit:.3g}, the median of {moving[0]}; a "
+            "picture that is right and farther counts as a failure there."
         )
 
 

@@ -41,11 +41,17 @@ class Describes(Protocol):
 
 LAYOUTS = {
     "one": "one object",
-    "vertical": "one above the other",
-    "horizontal": "side by side",
-    "other": "another number of objects",
+    "vertical": "two objects one above the other",
+    "horizontal": "two objects side by side",
+    "other": "no object or more than two",
 }
 """Layouts of the attribute judge, in words."""
+PLACES = {
+    "one": ("the", "second"),
+    "vertical": ("upper", "lower"),
+    "horizontal": ("left", "right"),
+}
+"""Words for the first and the second object of a layout."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,8 @@ def explain(seen: Mapping[str, str], wanted: Sequence[Reading] | None) -> Verdic
         return Verdict(False, ("count",), f"{LAYOUTS.get(found, found)}, not {asked}")
     if not wrong_in(exchanged(seen), reading):
         return Verdict(False, ("relation",), "the two objects are exchanged")
-    parts = [_fault(name, seen[name], reading[name]) for name in wrong]
+    places = PLACES.get(seen.get("layout", ""), ("first", "second"))
+    parts = [_fault(name, seen[name], reading[name], places) for name in wrong]
     return Verdict(False, tuple(dict.fromkeys(map(_kind, wrong))), "; ".join(parts))
 
 
@@ -107,9 +114,13 @@ def _number(*layouts: str) -> int:
     return {"one": 1, "other": 0}.get(layouts[0], 2)
 
 
-def _fault(name: str, found: str, asked: set[str]) -> str:
-    words = name.replace("first_", "first object's ").replace("second_", "second's ")
-    return f"{words} is {LAYOUTS.get(found, found)}, not {_words(asked)}"
+def _fault(name: str, found: str, asked: set[str], places: tuple[str, str]) -> str:
+    if name == "layout":
+        return f"{LAYOUTS.get(found, found)}, not {_words(asked)}"
+    words = name
+    for number, where in zip(("first", "second"), places, strict=True):
+        words = words.replace(f"{number}_", f"{where} object's ")
+    return f"{words} is {found}, not {_words(asked)}"
 
 
 def _kind(name: str) -> str:
