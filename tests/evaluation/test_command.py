@@ -191,8 +191,18 @@ def test_unequal_conditions_are_said(results, run):
     model = results.settings["model"]
     settings = {"command": "fit", "model": model | {"num_steps": 20}}
     printed = run("test", "--results", results("a"), results("b", settings=settings))
-    assert "the number of steps, and so in their originals: a (4), b (20)" in printed
+    assert "Methods differ in the number of steps: a (4), b (20)." in printed
     assert "the guidance scale" not in printed
+
+
+def test_other_originals_are_said(results, run):
+    one, other = results("one"), results("other")
+    assert "The originals of" not in run("test", "--results", one, other)
+    for path in other.glob("*/original.png"):
+        save(torch.zeros(3, 8, 8), path)
+    assert "originals of other are not those of one" in run(
+        "test", "--results", one, other
+    )
 
 
 def test_the_winner_is_named_first_with_its_wins(results, run):

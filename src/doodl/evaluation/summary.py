@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from pathlib import Path
 from statistics import median
 
+from doodl.evaluation.records import opened
 from doodl.evaluation.scores import Scored
 from doodl.evaluation.statistics import FEWEST, Comparison, Interval, compare
 
@@ -38,7 +40,6 @@ NETWORKS = ("guide", "judge")
 """Scores that depend on a network of the settings."""
 CONDITIONS = {
     "pretrained": "the model",
-    "method": "the sampler",
     "num_steps": "the number of steps",
     "guidance_scale": "the guidance scale",
     "height": "the height",
@@ -168,16 +169,37 @@ def _unequal_conditions(methods: Sequence[Scored]) -> list[str]:
         values = {}
         for method in methods:
             value = method.method.settings.get("model", {}).get(name)
-            if isinstance(value, dict):  # a class
-                value = str(value.get("class_path")).rpartition(".")[2]
             if value is not None:
                 values[method.name] = value
         if len(set(map(str, values.values()))) > 1:
             each = ", ".join(f"{method} ({value})" for method, value in values.items())
-            notes.append(
-                f"Methods differ in {words}, and so in their originals: {each}."
-            )
-    return notes
+            notes.append(f"Methods differ in {words}: {each}.")
+    return notes + _differing_originals(methods)
+
+
+def _differing_originals(methods: Sequence[Scored]) -> list[str]:
+    """Return which methods start from another picture than the first one does."""
+    first, *others = methods
+    differing = []
+    for method in others:
+        ours, theirs = first.method.results, method.method.results
+        pairs = (
+            (ours[key].before, theirs[key].before) for key in ours if key in theirs
+        )
+        known = next(((a, b) for a, b in pairs if a and b), None)
+        if known and _pixels(known[0]) != _pixels(known[1]):
+            differing.append(method.name)
+    if not differing:
+        return []
+    return [
+        f"The originals of {', '.join(differing)} are not those of {first.name}; each "
+        "method's changes are from its own."
+    ]
+
+
+def _pixels(path: Path) -> bytes:
+    with opened(path) as file:
+        return file.convert("RGB").tobytes()
 
 
 def _add_near(found: Evaluation) -> None:
