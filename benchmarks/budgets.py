@@ -20,6 +20,8 @@ GOALS = ("guide", "judge", "right")
 """Columns of which the paper's gain is looked for."""
 SAFE = (*GOALS, "whiteness")
 """Columns in which a cheaper composition may not fall behind."""
+PARTS = {"a quarter": 4, "a tenth": 10}
+"""Shares of the paper's calls within which compositions are compared with it."""
 Scores = dict[str, float]
 """Scores of one generation at one update."""
 Columns = dict[str, dict[Key, float]]
@@ -88,18 +90,17 @@ def gains(runs: dict[str, Run]) -> str:
         f"{name}, graphs kept" if made.kept < made.each else name: made
         for name, made in runs.items()
     }
-    return "\n".join(
-        [
-            f"Calls a picture to what {updates} updates of the paper's rule reach, "
-            f"which take {calls:.0f}:",
-            "",
-            *_reaching(named, paper, columns),
-            "",
-            f"Within a quarter of these calls, less those {updates} updates:",
-            "",
-            *_within(named, columns, calls / 4),
-        ]
-    )
+    lines = [
+        f"Calls a picture to what {updates} updates of the paper's rule reach, "
+        f"which take {calls:.0f}:",
+        "",
+        *_reaching(named, paper, columns),
+    ]
+    for words, part in PARTS.items():
+        rows = _within(named, columns, calls / part)
+        head = f"Within {words} of these calls, less those {updates} updates:"
+        lines += ["", head, "", *rows]
+    return "\n".join(lines)
 
 
 def _reaching(runs: dict[str, Run], paper: Run, columns: Columns) -> list[str]:
@@ -109,7 +110,8 @@ def _reaching(runs: dict[str, Run], paper: Run, columns: Columns) -> list[str]:
     rows = []
     for name, made in runs.items():
         found = {c: reached(made, made.kept, c, goals[c]) for c in GOALS}
-        rows.append([name, *(_times(found[c], costs[c]) for c in GOALS)])
+        few = f"not within {made.budget}"
+        rows.append([name, *(_times(found[c], costs[c]) or few for c in GOALS)])
     return table(["", *(_goal(name, goals[name]) for name in GOALS)], rows)
 
 
@@ -141,7 +143,7 @@ def _goal(name: str, value: float) -> str:
 
 def _times(calls: float | None, paper: float | None) -> str:
     if calls is None or paper is None:
-        return "not reached"
+        return ""
     return f"{calls:.0f} ({paper / calls:.1f} × fewer)"
 
 

@@ -93,6 +93,9 @@ def test_the_calls_to_the_papers_score_are_counted_on_its_own_curve(made):
     assert "what 2 updates of the paper's rule reach, which take 15:" in text
     assert "| quick, graphs kept | 3 (4.2 × fewer) |" in text
     assert f"| {budgets.PAPER}, graphs kept | 12 (1.0 × fewer) |" in text
+    worse = replace(quick, budget=7, scores={k: v[:1] for k, v in made.scores.items()})
+    text = budgets.gains({budgets.PAPER: made, "worse": worse})
+    assert "| worse, graphs kept | not within 7 |" in text
 
 
 def test_within_a_quarter_of_the_calls_only_what_they_pay_for_is_compared(made):
