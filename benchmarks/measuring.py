@@ -86,8 +86,14 @@ def seconds(call: Callable[[], object], repeats: int = 3) -> float:
     return min(found)
 
 
-def cost(call: Callable[[], object], weights: list[Tensor], repeats: int = 3) -> Cost:
-    """Measure a call: once for FLOPs and bytes, then `repeats` times for seconds."""
+def counted(call: Callable[[], object], weights: list[Tensor]) -> tuple[int, int]:
+    """Return the FLOPs of a call and the peak of the bytes that autograd keeps."""
     with FlopCounterMode(display=False) as counter, SavedBytes(weights) as saved:
         call()
-    return Cost(seconds(call, repeats), counter.get_total_flops(), saved.peak)
+    return counter.get_total_flops(), saved.peak
+
+
+def cost(call: Callable[[], object], weights: list[Tensor], repeats: int = 3) -> Cost:
+    """Measure a call: once for FLOPs and bytes, then `repeats` times for seconds."""
+    flops, saved = counted(call, weights)
+    return Cost(seconds(call, repeats), flops, saved)

@@ -5,18 +5,24 @@
 The other column rewrites the released code: conditional and unconditional predictions
 in two calls, no frozen network (every weight's gradient is computed), one checkpoint
 per EDICT step, both images of a pair at once, one generation at a time. Weights,
-process and crops are the same.
+process and crops are the same. Every round measures both, one after the other, so that
+a busy machine slows both; `budget` keeps the graphs that fit into memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import time
+from collections.abc import Callable
+from functools import partial
+from statistics import median
 
 import torch
-from measuring import Cost, cost
+from measuring import counted, synchronise
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
+from update import ADJOINTS
 from workload import Workload, load
 
 from doodl.sampling.schedule import Step
@@ -51,7 +57,7 @@ class Released(Workload):
 
 
 def main() -> None:
-    """Measure both at one generation, and ours at four, and print the ratios."""
+    """Measure both, ours at one and at four generations, and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="shapes", help="or sd14, or tiny")
     parser.add_argument("--steps", type=int, default=20)
@@ -68,26 +74,37 @@ def main() -> None:
         part.requires_grad_(True)
     weights = [*frozen.weights, *thawed.weights]
     reference = Released(thawed, 1)
-    theirs = cost(lambda: reference.released(known.steps), weights, known.repeats)
+    theirs = partial(reference.released, known.steps)
+    flops, saved = counted(theirs, weights)
     print(
-        f"{known.model}, T = {known.steps}, {known.threads} threads; "
-        "per image, released / ours"
+        f"{known.model}, T = {known.steps}, {known.threads} threads; per image, "
+        f"released / ours; times: median of {known.repeats} rounds and their range"
     )
-    print(f"{'':10}{'seconds':>9}{'faster':>9}{'FLOPs':>9}{'bytes':>9}")
+    print(f"{'':18}{'times faster':>20}{'FLOPs':>9}{'bytes':>9}")
     for batch in (1, 4):
-        work = Workload(frozen, batch)
-        sampler = work.sampler(known.steps)
-        ours = cost(lambda w=work, s=sampler: w.update(s), weights, known.repeats)
-        print(_line(f"ours B={batch}", theirs, ours, batch))
+        for name in ("reversible", "budget"):
+            work = Workload(frozen, batch)
+            sampler = work.sampler(known.steps, ADJOINTS[name])
+            update = partial(work.update, sampler)
+            update()  # a budget measures once
+            our_flops, our_saved = counted(update, weights)
+            ratios = [batch * once(theirs) / once(update) for _ in range(known.repeats)]
+            ratio = f"{median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]"
+            label = f"B={batch}, {name}"
+            print(
+                f"{label:18}{ratio:>20}{batch * flops / our_flops:9.2f}"
+                f"{batch * saved / our_saved:9.2f}",
+                flush=True,
+            )
 
 
-def _line(name: str, theirs: Cost, ours: Cost, batch: int) -> str:
-    seconds, flops = ours.seconds / batch, ours.flops / batch
-    saved = ours.saved_bytes / batch
-    return (
-        f"{name:10}{seconds:9.2f}{theirs.seconds / seconds:9.2f}"
-        f"{theirs.flops / flops:9.2f}{theirs.saved_bytes / saved:9.2f}"
-    )
+def once(call: Callable[[], object]) -> float:
+    """Return the seconds of one call."""
+    synchronise()
+    start = time.perf_counter()
+    call()
+    synchronise()
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":
