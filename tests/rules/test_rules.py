@@ -185,6 +185,15 @@ def test_every_rule_works_on_single_latents_and_reports_by_generation(
     assert "grad_norm" in optimizer.last
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 100.0])
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_reports_the_norm_of_the_raw_gradient(name, scale, pair, gradients):
+    latents, optimizer = start(pair, RULES[name]())
+    descend(latents, optimizer, scale * gradients[:3])
+    expected = scale * gradients[2].flatten(2).norm(dim=2).mean(dim=0)
+    assert torch.allclose(optimizer.last["grad_norm"], expected, rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_no_rule_reads_values_on_the_host(name, pair, gradients):
     """The meta device has no values: whatever asks for one raises."""

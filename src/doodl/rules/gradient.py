@@ -34,8 +34,7 @@ class Tie(Transform):
 class Clip(Transform):
     """Clips every element to +-`clip`.
 
-    Reports `grad_norm`, the gradient's norm before the clip, and `clipped_fraction`,
-    the share of elements that were clipped.
+    Reports `clipped_fraction`, the share of elements that were clipped.
 
     Args:
         clip: largest magnitude of an element; None for no clip.
@@ -54,9 +53,8 @@ class Clip(Transform):
 
     @override
     def __call__(self, update: Update) -> None:
-        g = update.step
-        update.report["grad_norm"] = pairs.norms(g).mean(dim=0)
         if self.clip is not None:
+            g = update.step
             clipped = (g.abs() > self.clip).flatten(2).float().mean(dim=(0, 2))
             update.report["clipped_fraction"] = clipped
             update.step = g.clamp(-self.clip, self.clip)
