@@ -65,8 +65,10 @@ class Whiten(Transform):
 
     The gradient of a loss through a generator is mostly of low frequencies, and a step
     along it colours the noise. The projected gradient has a root mean square of 1, so
-    that no clip belongs to it, and a learning rate of .01 is a step of .01 standard
-    deviations.
+    that a learning rate of .01 is a step of .01 standard deviations. Its elements may
+    still differ much: projecting alone leaves the energy of the step at the objects of
+    the picture. A `Clip` after it, and `Normalize`, keep the kurtosis of the latents
+    near 3, that of white noise.
 
     References:
         arXiv 2602.08646.
