@@ -24,7 +24,7 @@ class Scale(Transform):
 
 
 class Tie(Transform):
-    """Gives both latents of a pair the mean gradient."""
+    """Gives both latents of a pair the mean gradient:  g_x, g_y <- (g_x + g_y) / 2."""
 
     @override
     def __call__(self, update: Update) -> None:
@@ -80,7 +80,10 @@ class Whiten(Transform):
 
 
 class Normalize(Transform):
-    """Rescales each latent's gradient to a root mean square of 1."""
+    """Rescales each latent's gradient to a root mean square of 1.
+
+    With n numbers of a latent,  g <- sqrt(n) g / ||g||;  a zero gradient remains one.
+    """
 
     @override
     def __call__(self, update: Update) -> None:
