@@ -93,6 +93,22 @@ def test_no_argument_is_the_shapes_demo(printed):
     assert config["trainer"]["logger"] is False  # of default.yaml, below it
 
 
+def test_the_reference_has_the_defaults_of_every_world(printed):
+    page = (CONFIGS.parent / "docs" / "reference" / "command.md").read_text()
+    row = r"^\| `--model\.(\w+)` \|.*\| ([\d.]+) \(shapes: ([\d.]+)\) \|$"
+    rows = re.findall(row, page, re.MULTILINE)
+    assert len(rows) == 4
+    paper = printed("fit", "--model.pretrained", "a/b")[1]["model"]
+    small = printed("fit", "--config", "shapes")[1]["model"]
+    for name, *numbers in rows:
+        assert [float(n) for n in numbers] == [paper[name], small[name]]
+    bare = printed("fit")[1]["model"]
+    steps, updates = bare["num_steps"], bare["num_updates"]
+    said = f"{steps} steps and {updates} updates with DDIM, straight-through"
+    assert said in page
+    assert f"whose lr is {bare['optimizer']['init_args']['lr']}" in page
+
+
 def test_a_function_without_annotations_is_a_guide(printed, empty):
     text = "def dark(pixels):\n    return pixels.mean((1, 2, 3))\n"
     (empty / "own_dark.py").write_text(text)
