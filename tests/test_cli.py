@@ -200,6 +200,26 @@ def test_the_papers_algorithm_is_one_name_away(printed):
         assert found == printed("fit", *chosen)[1]["model"]
 
 
+NAMED = ["aesthetic", "aesthetic_edit", "classifier"]
+NAMED += ["clip_text", "personalization", "symmetry"]
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_an_application_keeps_its_settings_after_the_papers(printed, name):
+    for model in ("shapes", "a/b"):
+        chosen = ("fit", "--model.pretrained", model)
+        alone = printed(*chosen, "--config", name)[1]
+        found = printed(*chosen, "--config", "paper", "--config", name)[1]
+        for group in ("model", "multicrop", "data", "results"):
+            assert found[group] == alone[group]
+
+
+def test_every_configuration_with_a_folder_of_its_name_is_an_application():
+    said = {p.stem: yaml.safe_load(p.read_text()) for p in CONFIGS.glob("*.yaml")}
+    folders = {n: c.get("results", {}).get("folder") for n, c in said.items()}
+    assert sorted(n for n in said if folders[n] == f"results/{n}") == NAMED
+
+
 def test_a_bare_name_means_a_config_only_after_config(printed):
     folder = printed("fit", "--results.folder", "shapes")[1]["results"]["folder"]
     assert folder == "shapes"
