@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from doodl.guides import Symmetry
 from doodl.images import load, save
+from doodl.pretrained.outline import outline
+from doodl.render_settings import RenderSettings
+from doodl.rendering import Renderer
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 TINY = ["--model", "tiny", "--repeats", "1"]
@@ -48,6 +52,19 @@ def test_calls_on_a_large_model_are_counted_without_weights():
     found = printed("large_model.py")
     assert "| `--config paper` | 17100 |" in found
     assert "| `--config fast` | 2550 |" in found
+
+
+@pytest.mark.slow
+def test_the_gradient_of_a_large_call_takes_what_its_constant_says(
+    tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(FOLDER)
+    from large_model import counted, write_configurations
+
+    write_configurations(tmp_path)
+    model = outline(str(tmp_path), torch.float16)
+    call, _ = counted(Renderer(model, RenderSettings(Symmetry(), num_steps=2)))
+    assert call.gradient_flops / call.flops - 1 == pytest.approx(1.15, abs=0.005)
 
 
 SHORT = ["--updates", "1", "--model.num_steps", "2"]

@@ -93,6 +93,22 @@ def test_no_argument_is_the_shapes_demo(printed):
     assert config["trainer"]["logger"] is False  # of default.yaml, below it
 
 
+def test_the_reference_has_the_defaults_of_every_world(printed):
+    page = (CONFIGS.parent / "docs" / "reference" / "command.md").read_text()
+    row = r"^\| `--model\.(\w+)` \|.*\| ([\d.]+) \(shapes: ([\d.]+)\) \|$"
+    rows = re.findall(row, page, re.MULTILINE)
+    assert len(rows) == 4
+    paper = printed("fit", "--model.pretrained", "a/b")[1]["model"]
+    small = printed("fit", "--config", "shapes")[1]["model"]
+    for name, *numbers in rows:
+        assert [float(n) for n in numbers] == [paper[name], small[name]]
+    bare = printed("fit")[1]["model"]
+    steps, updates = bare["num_steps"], bare["num_updates"]
+    said = f"{steps} steps and {updates} updates with DDIM, straight-through"
+    assert said in page
+    assert f"whose lr is {bare['optimizer']['init_args']['lr']}" in page
+
+
 def test_a_function_without_annotations_is_a_guide(printed, empty):
     text = "def dark(pixels):\n    return pixels.mean((1, 2, 3))\n"
     (empty / "own_dark.py").write_text(text)
@@ -182,6 +198,26 @@ def test_the_papers_algorithm_is_one_name_away(printed):
         names = ("--config", "fast", "--config", "paper")
         found = printed("fit", *chosen, *names)[1]["model"]
         assert found == printed("fit", *chosen)[1]["model"]
+
+
+NAMED = ["aesthetic", "aesthetic_edit", "classifier"]
+NAMED += ["clip_text", "personalization", "symmetry"]
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_an_application_keeps_its_settings_after_the_papers(printed, name):
+    for model in ("shapes", "a/b"):
+        chosen = ("fit", "--model.pretrained", model)
+        alone = printed(*chosen, "--config", name)[1]
+        found = printed(*chosen, "--config", "paper", "--config", name)[1]
+        for group in ("model", "multicrop", "data", "results"):
+            assert found[group] == alone[group]
+
+
+def test_every_configuration_with_a_folder_of_its_name_is_an_application():
+    said = {p.stem: yaml.safe_load(p.read_text()) for p in CONFIGS.glob("*.yaml")}
+    folders = {n: c.get("results", {}).get("folder") for n, c in said.items()}
+    assert sorted(n for n in said if folders[n] == f"results/{n}") == NAMED
 
 
 def test_a_bare_name_means_a_config_only_after_config(printed):

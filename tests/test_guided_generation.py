@@ -397,19 +397,29 @@ def test_an_adjoint_with_a_choice_is_told_the_update(fit):
 
 
 @pytest.mark.parametrize("editing", [False, True])
-def test_latents_that_were_white_noise_are_warned_about_once(
+def test_latents_that_move_away_from_white_noise_are_warned_about_once(
     fit, monkeypatch, recwarn, editing, tmp_path
 ):
-    monkeypatch.setattr("doodl.white_noise.WHITE", 1.0)
+    monkeypatch.setattr("doodl.white_noise.KEPT", 1.01)
     monkeypatch.setattr("doodl.white_noise.LEAST", 0)
     settings = {}
     if editing:
         save(torch.rand(3, 32, 32), tmp_path / "picture.png")
         settings = {"edit": Edit(), "images": [str(tmp_path / "picture.png")]}
     module = fit(optimizer=PLAIN, num_steps=T, num_updates=2, **settings)
-    said = [w for w in recwarn if "no longer white noise" in str(w.message)]
-    assert len(said) == (not editing)
+    said = [str(w.message) for w in recwarn if "white noise" in str(w.message)]
+    first = module.terms[0]["whiteness"]
+    assert len(said) == 1
+    assert f"was {first[0]:.3f} before the updates" in said[0]
     assert all(0 < t["whiteness"].min() < 1 for t in module.terms[:2])
+
+
+def test_white_noise_that_small_updates_hardly_move_is_not_warned_about(
+    fit, monkeypatch, recwarn
+):
+    monkeypatch.setattr("doodl.white_noise.LEAST", 0)
+    fit(num_steps=T, num_updates=2)
+    assert not [w for w in recwarn if "white noise" in str(w.message)]
 
 
 # The gap

@@ -77,8 +77,7 @@ class GuidedGeneration(LightningModule):
         check_optimizer(self.make_optimizer, editing=self.settings.edit is not None)
         count = self.settings.method.num_latents
         self.latents = nn.Parameter(torch.empty(count, 0, 1, 1, 1))
-        self._drift = Drift(warns=self.settings.edit is None)
-        self.trajectory = Trajectory([])
+        self._drift, self.trajectory = Drift(), Trajectory([])
         self._renderer: Renderer | None = None
         self._placement: dict[str, Any] = {}
 
@@ -134,6 +133,7 @@ class GuidedGeneration(LightningModule):
         self._begin(self.work.current or [], "guide")
         with self._memory():
             self._prepare()
+            self._drift.start(self.latents.detach())
             self._optimizer().start(self.batch.seeds)
             if state := self.events.saved_state(self.batch.generations):
                 self.restore(state)

@@ -9,7 +9,8 @@ from torch.nn.functional import cosine_similarity
 from torch.utils.flop_counter import FlopCounterMode
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from doodl.evaluation.cost import call_cost, calls_made
+from doodl.baselines.best_of_n import SAMPLES_PER_UPDATE
+from doodl.evaluation.cost import Calls, call_cost, calls_made
 from doodl.evaluation.folders import read_methods
 from doodl.evaluation.metrics import (
     MOST_PSNR,
@@ -26,6 +27,7 @@ from doodl.guides import CLIPText
 from doodl.images import load, save
 from doodl.pretrained import load_clip
 from doodl.sampling.denoiser import GuidedDenoiser
+from doodl.sampling.gradient import GradientCalls
 from doodl.shapes.attributes import HEADS, readings
 from doodl.shapes.judge import matches
 
@@ -188,6 +190,12 @@ def test_a_call_with_gradient_counts_two_and_two_fifths():
     assert found.equivalents == 20 + 24
     assert calls_made({"calls": "70"}).equivalents == 70
     assert calls_made({"updates": 3}) is None
+
+
+def test_a_gradient_counts_the_same_in_tables_and_in_plans():
+    planned = GradientCalls(forward=7, repeated=3, differentiated=5)
+    assert Calls(plain=5, gradient=5).equivalents == pytest.approx(planned.equivalents)
+    assert 2 * GradientCalls(1, 1, 1).equivalents == SAMPLES_PER_UPDATE
 
 
 def test_flops_are_those_of_the_counted_calls(shapes, model):

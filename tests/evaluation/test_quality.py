@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 import yaml
 
 from doodl.configuration import CONFIGS
+from doodl.description import describe
 from doodl.sampling.ddim import DDIM
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -32,6 +34,39 @@ def test_every_name_is_a_composition():
     assert isinstance(made.settings["method"], DDIM)
     assert (made.settings["num_steps"], made.num_cutouts) == (10, 3)
     assert made.settings["start"].num_calls(10) == 20
+
+
+def built(value):
+    """An object from its class path and arguments, as a configuration has them."""
+    if isinstance(value, list):
+        return [built(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    module, _, name = value["class_path"].rpartition(".")
+    given = {k: built(v) for k, v in value.get("init_args", {}).items()}
+    return getattr(import_module(module), name)(**given)
+
+
+def test_the_composition_of_the_tables_is_fast_in_the_shapes_world():
+    import compositions
+
+    found = compositions.composition("ddim white.07 straight")
+    said = {}
+    for name in ("fast", "fast_shapes"):
+        said |= yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())["model"]
+    optimizer, updates = said.pop("optimizer"), said.pop("num_updates")
+    assert updates > 0  # a budget of calls sets their number in a table
+    assert optimizer["class_path"] == "doodl.rules.LatentOptimizer"
+    pair = [torch.zeros(2, 0, 1, 1, 1)]
+    optimizer["init_args"]["params"] = pair
+    expected = describe(built(optimizer).settings)
+    assert describe(found.optimizer(pair).settings) == expected
+    expected = {name: describe(built(value)) for name, value in said.items()}
+    chosen = {k: describe(v) for k, v in found.settings.items() if v is not None}
+    assert chosen == expected
+    shared = yaml.safe_load((CONFIGS / "default.yaml").read_text())["multicrop"]
+    assert found.num_cutouts == shared["num_cutouts"]
+    assert found.early[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,19 @@ import shutil
 import subprocess
 import sys
 from datetime import timedelta
+from functools import partial
 
 import pytest
 import torch
 from lightning import Callback
 from lightning.pytorch.callbacks import Timer
 
+from doodl import latents as pairs
 from doodl.callbacks import EarlyStopping, Multicrop, Results
 from doodl.generation import Generation
 from doodl.jobs.archive import Archive, differences
 from doodl.jobs.records import image_digest
+from doodl.optimizer import LatentSGD
 from doodl.rendering import Renderer
 from doodl.rules import (
     Average,
@@ -31,6 +34,7 @@ from doodl.rules import (
 from doodl.sampling.adjoints import StraightThroughAdjoint
 from doodl.sampling.ddim import DDIM
 from doodl.starts import BestOf
+from doodl.white_noise import whiteness
 
 SETTINGS = {"num_updates": 5, "seeds": (3, 4), "batch_size": 2}
 """A run of two batches."""
@@ -121,6 +125,22 @@ def test_an_interrupted_run_with_a_start_and_a_rule_is_whole_again(run, stop):
     whole = run("whole", **settings)
     interrupted(run, stop, **settings)
     assert contents(run(**settings)) == contents(whole)
+
+
+@pytest.mark.parametrize("stop", [Stop(0, 3), Kill(0, 3)])
+def test_a_resumed_run_compares_latents_with_their_very_first(
+    run, stop, monkeypatch, recwarn
+):
+    monkeypatch.setattr("doodl.white_noise.KEPT", 1.5)
+    monkeypatch.setattr("doodl.white_noise.LEAST", 0)
+    settings = {"optimizer": partial(LatentSGD, lr=1e9, clip=0.3)}
+    interrupted(run, stop, **settings)
+    recwarn.clear()
+    run(**settings)
+    (said,) = [str(w.message) for w in recwarn if "white noise" in str(w.message)]
+    first = whiteness(pairs.draw([3], (4, 8, 8))[None]).item()
+    assert f"was {first:.3f} before the updates" in said
+    assert f"is {first:.3f}, below" not in said
 
 
 def test_a_killed_run_loses_only_the_updates_since_the_last_save(run, counted):

@@ -1,10 +1,15 @@
 """What one gradient costs, counted in FLOPs and in waits for the device."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from doodl import latents as pairs
+from doodl.jobs.timing import count_flops
+from doodl.pretrained import folders
+from doodl.pretrained.outline import outline
 from doodl.sampling.adjoints import (
     BudgetAdjoint,
     CheckpointAdjoint,
@@ -13,6 +18,7 @@ from doodl.sampling.adjoints import (
 )
 from doodl.sampling.denoiser import GuidedDenoiser
 from doodl.sampling.edict import EDICT
+from doodl.sampling.gradient import BACKWARD
 from doodl.sampling.sampler import Sampler
 
 T = 2
@@ -42,6 +48,19 @@ def one_call(model, told, latents):
     forward, prediction = flops(denoiser, latents[0], 500, told)
     backward, _ = flops(torch.autograd.grad, prediction.sum(), latents)
     return forward, backward
+
+
+def test_backward_takes_about_as_much_as_forward_and_no_more_than_it_counts():
+    """In the packaged world, whose weights are not loaded for it."""
+    made = outline(str(folders.SHAPES / "pipeline"))
+    shape = made.latent_shape(None, None)
+    texts = made.conditioning([""], [""], shape, 5.0)
+    denoiser = GuidedDenoiser(made.network, 5.0, made.dtype, None, made.combine)
+    call = partial(denoiser, timestep=500, conditioning=texts)
+    found = count_flops(call, torch.empty(1, *shape, device="meta"))
+    backward = found.gradient_flops / found.flops - 1
+    assert backward == pytest.approx(1.01, abs=0.005)
+    assert backward < BACKWARD
 
 
 def update(model, told, latents, adjoint, w=3.0):

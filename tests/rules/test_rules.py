@@ -1,12 +1,18 @@
 """Every transform's law, the paper's rule among them, and rules that cannot be."""
 
 import copy
+from collections.abc import Callable, Iterable
 
 import pytest
 import torch
+import yaml
+from jsonargparse import ArgumentParser
 from torch import nn
+from torch.optim import Optimizer
 
 from doodl import latents as pairs
+from doodl.configuration import CONFIGS
+from doodl.description import describe
 from doodl.optimizer import LatentSGD, check_optimizer
 from doodl.rules import (
     Average,
@@ -29,14 +35,25 @@ SHAPE = (2, 3, 4, 6, 6)
 SEEDS = [11, 12, 13]
 PAPER = {"momentum": 0.9, "clip": 0.5, "noise_scale": 0.01}
 SWITCHES = {"tie_gradients": True, "average_pair": True, "renormalize": True}
+FAST = yaml.safe_load((CONFIGS / "fast.yaml").read_text())["model"]["optimizer"]
 RULES = {
     "paper": lambda: [Scale(), Tie(), Clip(0.5), Momentum(), *moved()],
     "white": lambda: [Tie(), Whiten(), Momentum(), Scale(), *moved()],
+    "fast": lambda: parsed(FAST).transforms,
 }
 
 
 def moved():
     return [Descend(), Noise(0.01), Average(), Renormalize()]
+
+
+def parsed(asked):
+    """The optimiser that a configuration asks for, of an empty pair."""
+    parser = ArgumentParser()
+    parser.add_argument("--optimizer", type=Callable[[Iterable], Optimizer])
+    config = parser.parse_object({"optimizer": asked})
+    make = parser.instantiate_classes(config).optimizer
+    return check_optimizer(make, editing=False)
 
 
 @pytest.fixture
@@ -101,6 +118,13 @@ def test_a_rule_can_be_listed_and_latent_sgd_is_such_a_list():
     names = [type(part).__name__ for part in paper_rule(**PAPER, **SWITCHES)]
     order = "Scale Tie Clip Momentum Descend Noise Average Renormalize"
     assert names == order.split()
+
+
+def test_the_rule_of_fast_is_the_one_that_is_tested_here():
+    names = [type(part).__name__ for part in RULES["fast"]()]
+    order = "Tie Whiten Clip Normalize Momentum Scale Descend Average Renormalize"
+    assert names == order.split()
+    assert parsed(FAST).defaults["lr"] == FAST["init_args"]["lr"]
 
 
 def test_whitening_replaces_the_gradient_by_its_projection(pair, gradients):
@@ -185,6 +209,15 @@ def test_every_rule_works_on_single_latents_and_reports_by_generation(
     assert "grad_norm" in optimizer.last
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 100.0])
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_reports_the_norm_of_the_raw_gradient(name, scale, pair, gradients):
+    latents, optimizer = start(pair, RULES[name]())
+    descend(latents, optimizer, scale * gradients[:3])
+    expected = scale * gradients[2].flatten(2).norm(dim=2).mean(dim=0)
+    assert torch.allclose(optimizer.last["grad_norm"], expected, rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_no_rule_reads_values_on_the_host(name, pair, gradients):
     """The meta device has no values: whatever asks for one raises."""
@@ -247,15 +280,6 @@ def test_a_users_own_transform_is_part_of_a_rule(pair, gradients):
 
 
 def test_a_config_states_a_rule_by_class_paths():
-    from collections.abc import Callable, Iterable
-
-    from jsonargparse import ArgumentParser
-    from torch.optim import Optimizer
-
-    from doodl.description import describe
-
-    parser = ArgumentParser()
-    parser.add_argument("--optimizer", type=Callable[[Iterable], Optimizer])
     rule = [
         {"class_path": "doodl.rules.Tie"},
         {"class_path": "doodl.rules.Whiten"},
@@ -267,9 +291,7 @@ def test_a_config_states_a_rule_by_class_paths():
         "class_path": "doodl.rules.LatentOptimizer",
         "init_args": {"rule": rule, "lr": 0.02},
     }
-    config = parser.parse_object({"optimizer": asked})
-    make = parser.instantiate_classes(config).optimizer
-    optimizer = check_optimizer(make, editing=True)
+    optimizer = parsed(asked)
     names = [type(part).__name__ for part in optimizer.transforms]
     assert names == ["Tie", "Whiten", "Momentum", "Scale", "Descend"]
     described = describe(optimizer.settings)

@@ -11,12 +11,13 @@ from doodl import latents as pairs
 from doodl.baselines.base import Baseline
 from doodl.batch import Batch
 from doodl.rendering import Renderer
+from doodl.sampling.gradient import BACKWARD
 from doodl.trajectory import Rendering
 
-SAMPLES_PER_UPDATE = 6.8
+SAMPLES_PER_UPDATE = 2 * (2 + BACKWARD)
 """Number of DDIM samples that cost as much as one EDICT update with exact gradient: an
-update moves two latents, and each call with its gradient costs about 3.4 forward calls,
-or 2.4 where memory holds the graphs, so that no call is repeated.
+update moves two latents, and each call with its gradient counts as 3.4 forward calls,
+or 2.4 where memory holds the graphs, so that no call is repeated (see `BACKWARD`).
 """
 
 

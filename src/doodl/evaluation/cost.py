@@ -18,9 +18,10 @@ from doodl.pretrained import CheckpointSource
 from doodl.pretrained.folders import locate
 from doodl.pretrained.outline import outline
 from doodl.sampling.denoiser import GuidedDenoiser
+from doodl.sampling.gradient import BACKWARD
 
-GRADIENT_CALL = 2.4
-"""Arithmetic of a call with the gradient of its input, in calls without gradient."""
+GRADIENT_CALL = 1 + BACKWARD
+"""Cost of a call with the gradient of its input, in calls without gradient."""
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 | gradient | move | latents |
 |---|---|---|
 | `Scale`, `Tie` | `Descend` | `Noise` |
-| `Clip`, `Whiten` or `Normalize` | | `Average` |
+| `Clip`, `Whiten`, `Normalize` | | `Average` |
 | `Momentum` | | `Renormalize` |
 
 Those of the first column change the step, one of the second takes it, those of the
-third change the latents afterwards; `LatentOptimizer` runs them.
+third change the latents afterwards; `LatentOptimizer` runs them. A rule lists any of
+the first and the third, in any order within a column: `LatentSGD` has `Clip` between
+`Tie` and `Momentum`, `configs/fast.yaml` has `Whiten`, `Clip` and `Normalize` there.
 """
 
 from doodl.rules.base import Transform, Update

@@ -24,7 +24,7 @@ class Scale(Transform):
 
 
 class Tie(Transform):
-    """Gives both latents of a pair the mean gradient."""
+    """Gives both latents of a pair the mean gradient:  g_x, g_y <- (g_x + g_y) / 2."""
 
     @override
     def __call__(self, update: Update) -> None:
@@ -34,8 +34,7 @@ class Tie(Transform):
 class Clip(Transform):
     """Clips every element to +-`clip`.
 
-    Reports `grad_norm`, the gradient's norm before the clip, and `clipped_fraction`,
-    the share of elements that were clipped.
+    Reports `clipped_fraction`, the share of elements that were clipped.
 
     Args:
         clip: largest magnitude of an element; None for no clip.
@@ -54,9 +53,8 @@ class Clip(Transform):
 
     @override
     def __call__(self, update: Update) -> None:
-        g = update.step
-        update.report["grad_norm"] = pairs.norms(g).mean(dim=0)
         if self.clip is not None:
+            g = update.step
             clipped = (g.abs() > self.clip).flatten(2).float().mean(dim=(0, 2))
             update.report["clipped_fraction"] = clipped
             update.step = g.clamp(-self.clip, self.clip)
@@ -67,8 +65,10 @@ class Whiten(Transform):
 
     The gradient of a loss through a generator is mostly of low frequencies, and a step
     along it colours the noise. The projected gradient has a root mean square of 1, so
-    that no clip belongs to it, and a learning rate of .01 is a step of .01 standard
-    deviations.
+    that a learning rate of .01 is a step of .01 standard deviations. Its elements may
+    still differ much: projecting alone leaves the energy of the step at the objects of
+    the picture. A `Clip` after it, and `Normalize`, keep the kurtosis of the latents
+    near 3, that of white noise.
 
     References:
         arXiv 2602.08646.
@@ -80,7 +80,10 @@ class Whiten(Transform):
 
 
 class Normalize(Transform):
-    """Rescales each latent's gradient to a root mean square of 1."""
+    """Rescales each latent's gradient to a root mean square of 1.
+
+    With n numbers of a latent,  g <- sqrt(n) g / ||g||;  a zero gradient remains one.
+    """
 
     @override
     def __call__(self, update: Update) -> None:

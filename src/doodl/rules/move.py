@@ -1,4 +1,7 @@
-"""Transforms of the latents z: the move by the step g, and what follows it."""
+"""Transforms of the latents z: the move by the step g, and what follows it.
+
+Those after the move are of DOODL (Wallace et al., arXiv 2303.13703, Algorithm 1).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ class Descend(Transform):
 
 
 class Noise(Transform):
-    """Adds the same standard normal noise, times `noise_scale`, to both latents.
+    """Adds the same noise to both latents:  z <- z + `noise_scale` xi,  xi ~ N(0, I).
 
     It belongs to seed and update, so that it can be resumed.
 
@@ -56,7 +59,10 @@ class Noise(Transform):
 
 
 class Average(Transform):
-    """Gives both latents their mean. Never when editing: there the pair differs."""
+    """Gives both latents (x, y) their mean:  x, y <- (x + y) / 2.
+
+    Never when editing: there the pair differs.
+    """
 
     stage = "latents"
     merges_pair = True
@@ -67,7 +73,11 @@ class Average(Transform):
 
 
 class Renormalize(Transform):
-    """Rescales each latent to the norm of its initial draw."""
+    """Rescales each latent to the norm of its initial draw z_0.
+
+    That is  z <- z ||z_0|| / ||z||.  Noise of n numbers has a norm near sqrt(n), which
+    the move changes.
+    """
 
     stage = "latents"
 

@@ -29,7 +29,8 @@ class LatentOptimizer(Optimizer):
 
     Attributes:
         active: (B,) bool, the generations that are updated; None for all.
-        last: what the last update reports, (B,) each, `grad_norm` among it.
+        last: what the last update reports, (B,) each. `grad_norm` is the norm of the
+            loss's gradient before any transform, the mean over the pair.
 
     Raises:
         ValueError: the rule cannot work, or `lr` is not positive and finite.
@@ -135,6 +136,7 @@ class LatentOptimizer(Optimizer):
             seeds=self.seeds,
             norms=state["norms"],
             memory={name: v for name, v in state.items() if name not in fixed},
+            report={"grad_norm": pairs.norms(gradient).mean(dim=0)},
         )
         for transform in rule:
             transform(update)
@@ -143,8 +145,6 @@ class LatentOptimizer(Optimizer):
         for name, value in update.memory.items():
             state[name] = torch.where(moves, value, state[name])
         state["update"] += 1
-        if "grad_norm" not in update.report:
-            update.report["grad_norm"] = pairs.norms(gradient).mean(dim=0)
         self.last = update.report
 
     def _mask(self, latents: Tensor) -> Tensor:

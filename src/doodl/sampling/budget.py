@@ -17,9 +17,10 @@ from doodl.sampling.gradient import GradientCalls, num_calls
 class BudgetAdjoint:
     """`ReversibleAdjoint` that also stores activations within a memory budget.
 
-    It stores the graphs of the last network calls of the chain, because backward needs
-    them first, and repeats only the other calls. One update costs about 3.4 times the
-    forward chain if no graph is stored and 2.4 times if all are. The size of a graph
+    It stores the graphs of the last k network calls of the chain, because backward
+    needs them first, and repeats only the other n - k. An update therefore takes 2n - k
+    calls and n gradients of calls: as many as `ReversibleAdjoint` for k = 0 and as
+    `DirectAdjoint` for k = n, and its cost is linear between them. The size of a graph
     is measured with one additional network call, once for each shape of latents.
 
     Args:
@@ -29,6 +30,10 @@ class BudgetAdjoint:
 
     Raises:
         ValueError: both arguments are given, or one is out of range.
+
+    References:
+        The chain whose states backward reconstructs is that of DOODL, Wallace et al.,
+        arXiv 2303.13703, made reversible by EDICT, arXiv 2211.12446.
     """
 
     reverses = True

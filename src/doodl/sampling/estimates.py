@@ -31,8 +31,14 @@ from doodl.sampling.gradient import (
 class StraightThroughAdjoint:
     """Differentiates decoder and guide only: every prediction counts as a constant.
 
-    Ignores how predictions depend on the latents. Costs no gradient of the network and
-    no memory: n calls forward, none with a gradient.
+    Of a step  z_s = a z_t + b f(z_t, t)  it keeps  dz_s / dz_t = a, and takes df / dz_t
+    for 0, so that the gradient of a DDIM chain is that of its final latent times the
+    product of all a. Costs no gradient of the network and no memory: n calls forward,
+    none with a gradient.
+
+    References:
+        Named after the straight-through estimator, which also replaces a Jacobian by a
+        constant: Bengio, Leonard and Courville, arXiv 1308.3432, 2013.
     """
 
     reverses = False

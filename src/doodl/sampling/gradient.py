@@ -16,7 +16,13 @@ class Adjoint(Protocol):
 
 
 BACKWARD = 1.4
-"""Arithmetic of the gradient of a call with respect to its input, in forward calls."""
+"""What the gradient of a call with respect to its input counts, in forward calls.
+
+A convention of all tables, not a measurement: backward of a frozen network takes about
+as much arithmetic as forward. `count_flops` finds 1.01 forward calls in the shapes
+world and 1.15 on Stable Diffusion 1.5, so that exact gradients take a little less
+arithmetic than the tables count.
+"""
 
 
 class GradientCalls(NamedTuple):
@@ -34,7 +40,7 @@ class GradientCalls(NamedTuple):
 
     @property
     def equivalents(self) -> float:
-        """Arithmetic of all, in forward calls."""
+        """Cost of all in forward calls, with `BACKWARD` for each gradient."""
         return self.forward + self.repeated + BACKWARD * self.differentiated
 
 
