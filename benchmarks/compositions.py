@@ -27,7 +27,6 @@ MIXING = {10: 0.6, 20: 0.75, 50: 0.93}
 """p of EDICT by the number of steps."""
 GRADIENTS: dict[str, Callable[[], Any]] = {
     "exact": lambda: None,
-    "shortcut": adjoints.ShortcutAdjoint,
     "straight": adjoints.StraightThroughAdjoint,
 }
 NAMES = (
@@ -36,7 +35,6 @@ NAMES = (
     "edict white.07 straight",
     "ddim paper straight",
     "ddim white.07 exact",
-    "ddim white.07 shortcut",
     "ddim white.07 straight",
     "ddim white.07 straight best8x10",
     "ddim white.07 straight T10 crops4",

@@ -38,7 +38,7 @@ from doodl.optimizer import LatentSGD
 from doodl.pretrained.folders import SHAPES
 from doodl.render_settings import RenderSettings
 from doodl.rendering import Batch, Renderer
-from doodl.sampling.adjoints import begin_update, gradient_calls
+from doodl.sampling.adjoints import gradient_calls
 from doodl.shapes.judge import AttributeJudge
 from doodl.trajectory import Rendering
 from doodl.white_noise import whiteness
@@ -91,7 +91,6 @@ def optimise(
         short.losses(final, batch, update, views).total.sum().backward()
         optimizer.step()
     for update in range(early, early + count):
-        begin_update(renderer.sampler.adjoint, update)
         final = renderer.sample(latents, batch)
         losses = renderer.losses(final, batch, update, views)
         pixels = losses.pixels[0]

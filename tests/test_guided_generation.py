@@ -4,7 +4,6 @@ import json
 import math
 import warnings
 from functools import partial
-from typing import ClassVar
 
 import pytest
 import torch
@@ -23,7 +22,7 @@ from doodl.images import save, to_pixels
 from doodl.jobs.data import PromptsAndSeeds
 from doodl.jobs.identity import identity
 from doodl.optimizer import LatentSGD
-from doodl.sampling.adjoints import BudgetAdjoint, DirectAdjoint
+from doodl.sampling.adjoints import BudgetAdjoint
 from doodl.sampling.edict import EDICT
 from doodl.trajectory import CORRUPT_GAP
 
@@ -380,20 +379,6 @@ def test_a_loss_without_a_gradient_is_refused_and_names_best_of_n(fit, one_by_on
     with pytest.raises(ValueError, match="gradient from the guide Counts .*BestOfN"):
         fit(guide=Counts(), execution=execution, num_steps=T)
     fit(guide=Counts(), baseline=BestOfN(2), stage="predict", num_steps=T)
-
-
-# What adjoints are told
-
-
-def test_an_adjoint_with_a_choice_is_told_the_update(fit):
-    class Chooses(DirectAdjoint):
-        told: ClassVar[list] = []
-
-        def at(self, update):
-            self.told.append(update)
-
-    fit(adjoint=Chooses(), num_steps=T, num_updates=3)
-    assert Chooses.told == [0, 1, 2]
 
 
 @pytest.mark.parametrize("editing", [False, True])

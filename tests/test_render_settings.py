@@ -19,10 +19,9 @@ from doodl.trajectory import warn_of_gap
         (None, adjoints.DirectAdjoint(), "ReversibleAdjoint"),
         (None, adjoints.CheckpointAdjoint(), "ReversibleAdjoint"),
         (None, adjoints.StraightThroughAdjoint(), None),
-        (None, adjoints.ShortcutAdjoint(), None),
         (DDIM(), adjoints.DirectAdjoint(), "CheckpointAdjoint"),
         (DDIM(), adjoints.CheckpointBudgetAdjoint(), "CheckpointAdjoint"),
-        (DDIM(), adjoints.ShortcutAdjoint(), None),
+        (DDIM(), adjoints.StraightThroughAdjoint(), None),
         (DDIM(), adjoints.CheckpointAdjoint(), None),
     ],
 )

@@ -23,7 +23,6 @@ from doodl.precision import placement_of
 from doodl.pretrained import CheckpointSource, Pipeline, check_source
 from doodl.render_settings import RenderSettings, Start
 from doodl.rendering import Batch, Renderer
-from doodl.sampling.adjoints import begin_update
 from doodl.starts import initial_of
 from doodl.trajectory import Rendering, Selector, Trajectory
 from doodl.white_noise import Drift
@@ -167,7 +166,6 @@ class GuidedGeneration(LightningModule):
         if batch == 0 and self.settings.start is not None:
             self._select(self.settings.start)
             return None
-        begin_update(self.renderer.sampler.adjoint, batch)
         with self._memory():
             final = self.renderer.sample(self.latents, self.batch)
             losses = self.renderer.losses(final, self.batch, batch, self._views)

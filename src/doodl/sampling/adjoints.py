@@ -8,15 +8,13 @@
 | `BudgetAdjoint` | the final state and as many activations as fit | the rest again |
 | `CheckpointBudgetAdjoint` | every latent and as many activations as fit | likewise |
 
-Those of `doodl.sampling.estimates`, which can also be named from here, are cheaper and
-approximate.
+`StraightThroughAdjoint`, which can also be named from here, is cheaper and approximate.
 
 An adjoint may have two attributes: `reverses`, whether it reconstructs states with
 `Move.unstep` and so needs a reversible method, and `repeats`, whether backward runs
-network calls of forward again. It may have three methods: `gradient_calls` says how
-many network calls a chain and its gradient take, `prepare` measures before the first
-chain, and `at` is told the number of the update. The functions of these names, and
-`begin_update` for `at`, also answer for an adjoint that has none of them.
+network calls of forward again. It may have two methods: `gradient_calls` says how many
+network calls a chain and its gradient take, and `prepare` measures before the first
+chain. The functions of these names also answer for an adjoint that has none of them.
 """
 
 from __future__ import annotations
@@ -27,10 +25,7 @@ from typing import Any
 from doodl.sampling.backward import Checkpointed, Reversed, apply
 from doodl.sampling.budget import BudgetAdjoint, CheckpointBudgetAdjoint
 from doodl.sampling.chain import Method, Move, Predict, State, run
-from doodl.sampling.estimates import (
-    ShortcutAdjoint,
-    StraightThroughAdjoint,
-)
+from doodl.sampling.estimates import StraightThroughAdjoint
 from doodl.sampling.gradient import (
     Adjoint,
     GradientCalls,
@@ -46,9 +41,7 @@ __all__ = [
     "DirectAdjoint",
     "GradientCalls",
     "ReversibleAdjoint",
-    "ShortcutAdjoint",
     "StraightThroughAdjoint",
-    "begin_update",
     "default_adjoint",
     "gradient_calls",
     "prepare",
@@ -161,10 +154,3 @@ def prepare(
     measure = getattr(adjoint, "prepare", None)
     if measure is not None:
         measure(moves, predict, state)
-
-
-def begin_update(adjoint: Adjoint | None, update: int) -> None:
-    """Tell an adjoint with a random choice of the number of the update, by `at`."""
-    at = getattr(adjoint, "at", None)
-    if at is not None:
-        at(update)

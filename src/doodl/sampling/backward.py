@@ -127,8 +127,7 @@ class Frozen(torch.autograd.Function):
         """Return the final state."""
         ctx.moves = moves
         ctx.set_materialize_grads(True)
-        # A chain without moves returns its input, which autograd wants to be another.
-        return tuple(z.view_as(z) for z in run(moves, predict, state))
+        return run(moves, predict, state)
 
     @staticmethod
     @once_differentiable

@@ -67,23 +67,3 @@ def gradient_calls(
     if not hasattr(adjoint, "gradient_calls"):
         return GradientCalls(count, count, count)
     return adjoint.gradient_calls(moves, graph, available)
-
-
-def step_spans(moves: Sequence[Move]) -> list[tuple[int, int]]:
-    """Return, for every denoising step, where its network calls begin and end.
-
-    Consecutive calls at the same timestep belong to one step: two for EDICT, one for
-    DDIM. A step that makes no call is left out.
-
-    Returns:
-        indices into `moves`, the second one past the last call.
-    """
-    spans: list[tuple[int, int]] = []
-    for i, move in enumerate(moves):
-        if move.source is None:
-            continue
-        if spans and moves[spans[-1][0]].timestep == move.timestep:
-            spans[-1] = spans[-1][0], i + 1
-        else:
-            spans.append((i, i + 1))
-    return spans
