@@ -1,8 +1,8 @@
-"""Compositions of method, rule, gradient and start, named as `ddim white.07 straight`.
+"""Compositions of method, rule and gradient, named as `ddim white.07 straight`.
 
-A name is a method (`edict`, `ddim`), a rule, a gradient, and optionally a start
-(`best8x10`: the best of 8 draws of 10 steps), crops (`crops4`), steps (`T10`) and a
-first part with fewer steps (`early8x10`: 8 updates of a chain of 10 steps).
+A name is a method (`edict`, `ddim`), a rule, a gradient, and optionally crops
+(`crops4`), steps (`T10`) and a first part with fewer steps (`early8x10`: 8 updates of a
+chain of 10 steps).
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from doodl.rules import LatentOptimizer
 from doodl.sampling import adjoints
 from doodl.sampling.ddim import DDIM
 from doodl.sampling.edict import EDICT
-from doodl.starts import BestOf
 
 MIXING = {10: 0.6, 20: 0.75, 50: 0.93}
 """p of EDICT by the number of steps."""
@@ -36,7 +35,6 @@ NAMES = (
     "ddim paper straight",
     "ddim white.07 exact",
     "ddim white.07 straight",
-    "ddim white.07 straight best8x10",
     "ddim white.07 straight T10 crops4",
 )
 """Compositions that are compared by default, besides the baselines."""
@@ -67,24 +65,19 @@ def composition(name: str) -> Composition:
         ValueError: a word of the name is unknown.
     """
     method, rule, gradient, *others = name.split()
-    steps, start, crops, early = 20, None, 16, (0, 1)
+    steps, crops, early = 20, 16, (0, 1)
     for word in others:
-        if found := re.fullmatch(r"best(\d+)x(\d+)", word):
-            start = BestOf(*map(int, found.groups()))
-        elif found := re.fullmatch(r"early(\d+)x(\d+)", word):
+        if found := re.fullmatch(r"early(\d+)x(\d+)", word):
             early = int(found[1]), int(found[2])
         elif found := re.fullmatch(r"crops(\d+)", word):
             crops = int(found[1])
         elif found := re.fullmatch(r"T(\d+)", word):
             steps = int(found[1])
         else:
-            raise ValueError(
-                f"Expected best8x10, early8x10, crops4 or T10, received '{word}'."
-            )
+            raise ValueError(f"Expected early8x10, crops4 or T10, received '{word}'.")
     settings = {
         "method": DDIM() if method == "ddim" else EDICT(MIXING[steps]),
         "adjoint": _adjoint(gradient),
-        "start": start,
         "num_steps": steps,
     }
     return Composition(settings, _optimizer(rule), crops, early)

@@ -1,4 +1,4 @@
-"""Compares compositions of rule, gradient and start at equal numbers of network calls.
+"""Compares compositions of method, rule and gradient at equal numbers of network calls.
 
     python benchmarks/quality_per_call.py [NAME ...] [--budgets 250 500] [--prompts 8]
         [--seeds 1] [--model FOLDER] [--folder results/quality] [--picture FILE]
@@ -74,14 +74,10 @@ def optimise(
 ) -> Iterator[Rendering]:
     """Yield the renderings of `count` updates, the first one before them.
 
-    A start selects the noise before the first rendering; the seed's own is not
-    rendered besides. Nor are early updates, which the `short` renderer makes.
+    Early updates, which the `short` renderer makes, are not rendered.
     """
     views = Multicrop(parts.num_cutouts, cutout_size=40)
-    start = renderer.settings.start
-    latents = nn.Parameter(
-        start.initial(renderer, batch) if start else renderer.initial(batch)
-    )
+    latents = nn.Parameter(renderer.initial(batch))
     optimizer = parts.optimizer([latents])
     optimizer.start(batch.seeds)
     early = parts.early[0]
@@ -129,10 +125,8 @@ def run(
     short = make(**settings | {"num_steps": few}) if early else renderer
     moves, steps = renderer.sampler.moves(), len(renderer.sampler.steps)
     found = gradient_calls(renderer.sampler.adjoint, moves)
-    start = settings.get("start")
-    first = found.forward + (start.num_calls(found.forward) if start else 0)
     chain = gradient_calls(short.sampler.adjoint, short.sampler.moves())
-    first += early * chain.equivalents
+    first = found.forward + early * chain.equivalents
     each, kept = found.equivalents, found._replace(repeated=0).equivalents
     if baseline:
         first, each = (steps, steps) if name == "best of n" else (4 * steps, 0)

@@ -34,7 +34,6 @@ def loss(pixels):
         ({"method": object()}, r"a method such as DDIM\(\), or None for method"),
         ({"adjoint": object()}, "an adjoint such as DirectAdjoint"),
         ({"adjoint": DirectAdjoint}, r"for adjoint, .*; give DirectAdjoint\(\)"),
-        ({"start": object()}, "a start such as BestOf"),
         ({"edit": DDIM()}, "an edit such as Edit"),
         ({"verdict": object()}, "an object with the methods load and verdicts"),
         ({"guide": "clip"}, "for guide, received 'clip'"),

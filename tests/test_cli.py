@@ -132,7 +132,7 @@ def test_whoever_chooses_a_setting_of_the_model_begins_with_the_papers(
 ):
     (empty / "mine.yaml").write_text("num_steps: 20\n")
     model = printed("fit", *chosen)[1]["model"]
-    assert model["method"] is model["start"] is None
+    assert model["method"] is None
     assert model["adjoint"]["class_path"].endswith("CheckpointBudgetAdjoint")
     assert model["optimizer"]["class_path"] == "doodl.LatentSGD"
 

@@ -108,7 +108,6 @@ EXPECTED: dict[str, tuple[Test, str]] = {
     "latents_dtype": (lambda v: v in ("float32", "float64"), "'float32' or 'float64'"),
     "method": (_kind(Method), "a method such as DDIM(), or None"),
     "adjoint": (_kind(Callable), "an adjoint such as DirectAdjoint(), or None"),
-    "start": (_kind(Start), "a start such as BestOf(num_draws=8), or None"),
     "edit": (_kind(Start), "an edit such as Edit(strength=0.5), or None"),
     "verdict": (
         _optional(lambda v: _has(v, "verdicts") and _has(v, "load")),

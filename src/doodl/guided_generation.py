@@ -21,9 +21,8 @@ from doodl.jobs.preflight import begin
 from doodl.optimizer import LatentOptimizer, LatentSGD, check_optimizer
 from doodl.precision import placement_of
 from doodl.pretrained import CheckpointSource, Pipeline, check_source
-from doodl.render_settings import RenderSettings, Start
+from doodl.render_settings import RenderSettings
 from doodl.rendering import Batch, Renderer
-from doodl.starts import initial_of
 from doodl.trajectory import Rendering, Selector, Trajectory
 from doodl.white_noise import Drift
 
@@ -162,10 +161,7 @@ class GuidedGeneration(LightningModule):
         return None if self.trajectory.active().any() else -1
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor | None:
-        """Return the batch's summed loss at update `batch`; None if there is none."""
-        if batch == 0 and self.settings.start is not None:
-            self._select(self.settings.start)
-            return None
+        """Return the batch's summed loss at update `batch`; None if out of memory."""
         with self._memory():
             final = self.renderer.sample(self.latents, self.batch)
             losses = self.renderer.losses(final, self.batch, batch, self._views)
@@ -176,17 +172,6 @@ class GuidedGeneration(LightningModule):
             self._pending = rendering, losses.terms | {"pair_gap": rendering.gap}
             return losses.total.sum()
         return None  # type: ignore[unreachable] # memory ran out
-
-    def _select(self, start: Start) -> None:
-        """Render the seeds' own noise, and replace it by the noise of a start."""
-        with self._memory():
-            z = self.latents.detach()
-            found = self.renderer.render(z, self.batch, update=0)
-            rendering = self.trajectory.record(self.events.filter(found))
-            self._pending = rendering, pairs.properties(z) | self._drift(z)
-            self.events.stop(self.trajectory, rendering)
-            self.latents.data = initial_of(start, self.renderer, self.batch, z)
-            self._optimizer().start(self.batch.seeds)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute the gradient; if memory runs out, mark the generations as failed."""
@@ -199,9 +184,9 @@ class GuidedGeneration(LightningModule):
             total = self.latents.grad.sum(dim=(0, 2, 3, 4))
             self.trajectory.fail_non_finite(total, "the gradient")
         optimizer.active = self.trajectory.active().to(self.device)
-        if self._pending is not None:  # a start's rendering has its own already
+        if self._pending is not None:
             z, (_, terms) = self.latents.detach(), self._pending
-            terms |= pairs.properties(z) | self._drift(z) | terms
+            terms |= pairs.properties(z) | self._drift(z)
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
         """Report the update to the callbacks; after the last, render the result."""

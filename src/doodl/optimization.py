@@ -103,9 +103,8 @@ def optimize(
             `width` (pixels, the model's own), `judge` (a guide that only scores, none),
             `verdict` (says whether a picture is right, none), `method` (sampler,
             `EDICT(mixing)`), `adjoint` (how the gradient is computed, exactly),
-            `start` (selects other noise, the seed's own), `latents_dtype` ("float32")
-            and `execution` (compiled, channels last, ...). Edits need
-            `PromptsAndSeeds(images=...)` and a Trainer, as in
+            `latents_dtype` ("float32") and `execution` (compiled, channels last, ...).
+            Edits need `PromptsAndSeeds(images=...)` and a Trainer, as in
             `examples/edit_picture.py`.
 
     Returns:

@@ -31,7 +31,7 @@ MOST_PIXELS = 2**15
 
 
 class Start(ABC):
-    """Provides the initial latents in place of a seed's noise: `Edit`, `BestOf`."""
+    """Provides the initial latents in place of a seed's noise, as `Edit` does."""
 
     @abstractmethod
     def check(self, generations: Sequence[Generation]) -> None:
@@ -75,8 +75,6 @@ class RenderSettings:
             reversible adjoint if the method is reversible and the networks compute in
             32 bits or more, and otherwise the checkpoint adjoint.
         edit: provides the initial latents from pictures instead of noise.
-        start: selects other noise than the seed's own in place of the first update;
-            without effect on baselines, and not with an edit.
         num_steps: number of denoising steps T, from 1 to 1000.
         guidance_scale: classifier-free guidance w; 1 turns it off.
         guidance_interval: first and last timestep with classifier-free guidance, each
@@ -106,7 +104,6 @@ class RenderSettings:
         method: Method | None = None,
         adjoint: Adjoint | None = None,
         edit: Start | None = None,
-        start: Start | None = None,
         num_steps: int = 50,
         guidance_scale: float = 7.5,
         guidance_interval: tuple[int, int] | None = None,
@@ -125,7 +122,7 @@ class RenderSettings:
         _check_sides(height=height, width=width)
         self.guide, self.judge, self.verdict = guide, judge, verdict
         self.method, self.adjoint = method or EDICT(mixing), adjoint
-        self.edit, self.start, self.num_steps = edit, start, num_steps
+        self.edit, self.num_steps = edit, num_steps
         self.guidance_scale, self.guidance_interval = guidance_scale, guidance_interval
         self.mixing: float = getattr(method, "mixing", mixing)
         self.height, self.width = height, width
@@ -137,12 +134,6 @@ class RenderSettings:
         self.first_step = 0 if edit is None else edit.first_step(num_steps)
 
     def _refuse_what_excludes_each_other(self) -> None:
-        if self.edit is not None and self.start is not None:
-            raise ValueError(
-                f"Expected an edit or a start, received both, "
-                f"{type(self.edit).__name__} and {type(self.start).__name__}: an edit "
-                "starts from its picture and draws no noise; leave one of them out."
-            )
         if self.method.reversible:
             return
         method = type(self.method).__name__

@@ -68,7 +68,7 @@ class Renderer:
             settings.guidance_interval,
             model.combine,
         )
-        self.sampler = self._chain(settings.method, settings.num_steps)
+        self.sampler = self._chain(settings.method)
         self._gap_warned = False
 
     @classmethod
@@ -230,21 +230,21 @@ class Renderer:
 
     @torch.no_grad()
     @in_network_precision
-    def sample_ddim(self, latents: Tensor, batch: Batch, num_steps: int) -> Tensor:
-        """Return the final latents of single ones (1, B, C, h, w) by T DDIM steps."""
-        chain = self._chain(DDIM(), num_steps)
+    def sample_ddim(self, latents: Tensor, batch: Batch) -> Tensor:
+        """Return the final latents of single initial ones (1, B, C, h, w), by DDIM."""
+        chain = self._chain(DDIM())
         return chain.sample(latents, batch.conditioning, start=self.start)
 
     def render_ddim(self, latents: Tensor, batch: Batch, *, update: int) -> Rendering:
         """Sample single latents (1, B, C, h, w) by DDIM, decode and score them."""
         latents = latents.to(self.device)
-        final = self.sample_ddim(latents, batch, self.settings.num_steps)
+        final = self.sample_ddim(latents, batch)
         pixels = self.decode(final)[0]
         return self.score(final, pixels, batch, update=update, latents=latents)
 
-    def _chain(self, method: Method, num_steps: int) -> Sampler:
+    def _chain(self, method: Method) -> Sampler:
         sixteen = self.autocast is not None or self.model.dtype.itemsize == 2
         default = default_adjoint(self.settings.method, sixteen)
         adjoint = self.settings.adjoint or default
-        schedule = self.model.schedule(self.shape)
+        schedule, num_steps = self.model.schedule(self.shape), self.settings.num_steps
         return Sampler(schedule, self.denoiser, method, adjoint, num_steps=num_steps)

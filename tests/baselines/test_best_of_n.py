@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from doodl import latents as pairs
 from doodl.baselines.best_of_n import BestOfN
 from doodl.rendering import Renderer
 
@@ -34,6 +35,14 @@ def test_the_guides_favourite_of_n_is_kept_and_the_first_is_the_original(
         assert len(scores) == len(set(scores)) == count
         assert torch.equal(kept.first[0].pixels, original.first[0].pixels)
         assert kept.best[0].guide == max(scores)
+
+
+def test_every_sample_is_a_draw_of_its_own_seed(fit):
+    settings = {"stage": "predict", "prompts": "a", "seeds": (3, 5), "batch_size": 2}
+    (kept,) = fit(baseline=BestOfN(4), **settings).kept
+    for seed, shot in zip((3, 5), kept.best, strict=True):
+        noise = pairs.redraw([seed], shot.update, shot.latents.shape[1:])
+        assert torch.equal(shot.latents, noise)
 
 
 def test_bad_numbers_are_refused():

@@ -17,7 +17,6 @@ from doodl.events import GenerationCallback
 from doodl.exits import NothingMade
 from doodl.generation import Generation
 from doodl.guides import Guide
-from doodl.starts import BestOf
 from processes import end, start
 
 SMALL = {"num_steps": 2, "num_updates": 2}
@@ -197,28 +196,6 @@ class Yielding(Baseline):
 def test_what_a_baseline_yields_is_checked(fit, baseline, words):
     with pytest.raises(ValueError, match=words):
         fit(stage="predict", baseline=baseline, **SMALL)
-
-
-class Starting(BestOf):
-    """Starts from latents of another shape or kind."""
-
-    def __init__(self, change):
-        super().__init__(1, 1)
-        self.change = change
-
-    def initial(self, renderer, batch):
-        return self.change(super().initial(renderer, batch))
-
-
-@pytest.mark.parametrize("change", [list, lambda z: None, lambda z: z[:1]])
-def test_the_latents_of_a_start_are_checked(fit, change):
-    with pytest.raises(ValueError, match="from initial of the start Starting, receiv"):
-        fit(start=Starting(change), **SMALL)
-
-
-def test_the_latents_of_a_start_get_the_type_of_the_others(fit):
-    module = fit(start=Starting(torch.Tensor.double), **SMALL)
-    assert module.latents.dtype == torch.float32
 
 
 def test_a_state_that_raises_stop_iteration_is_an_error(fit):

@@ -18,7 +18,7 @@ NESTED = (
     "--model.guide {{class_path: doodl.guides.Ensemble, init_args: {{guides: [{}]}}}}"
 )
 MISSPELT = "{class_path: doodl.guides.CLIPText, init_args: {modell: x}}"
-HALF = "{class_path: doodl.starts.BestOf, init_args: {num_draws: 8.5}}"
+HALF = "{class_path: doodl.editing.Edit, init_args: {strength: half}}"
 FAST = "{class_path: torch.optim.SGD, init_args: {lr: fast}}"
 TIMER = "--trainer.callbacks+ lightning.pytorch.callbacks.Timer"
 EVIL = "\x1b[2Jring\u202egnir"
@@ -88,10 +88,7 @@ KEYS = [
     ("--model.guide doodl.guides.CLIPText", "write --model.guide.model VALUE"),
     (NESTED.format("doodl.guides.CLIPText"), "'model' of doodl.guides.CLIPText.*add"),
     (NESTED.format(MISSPELT), "setting of doodl.guides.CLIPText.*did you mean model"),
-    (
-        f"--model.start {HALF}",
-        "number for 'num_draws' of doodl.starts.BestOf, .*8.5",
-    ),
+    (f"--model.edit {HALF}", "number for 'strength' of doodl.editing.Edit, .*half"),
     (f"--model.optimizer {FAST}", "a number .*--model.optimizer.lr, received fast"),
     ("--model.guide {class_path: torch.nn.L1Loss}", "doodl.guides.Function"),
     ("--optimizer torch.optim.SGD", "exists, received --optimizer"),

@@ -33,7 +33,6 @@ from doodl.rules import (
 )
 from doodl.sampling.adjoints import StraightThroughAdjoint
 from doodl.sampling.ddim import DDIM
-from doodl.starts import BestOf
 from doodl.white_noise import whiteness
 
 SETTINGS = {"num_updates": 5, "seeds": (3, 4), "batch_size": 2}
@@ -111,13 +110,12 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(run, stop):
 
 
 @pytest.mark.parametrize("stop", [Stop(0, 1), Kill(0, 1), Kill(1, 3)])
-def test_an_interrupted_run_with_a_start_and_a_rule_is_whole_again(run, stop):
+def test_an_interrupted_run_with_a_rule_of_its_own_is_whole_again(run, stop):
     def rule(params):
         parts = [Tie(), Whiten(), Momentum(0.5), Scale(), Descend(), Average()]
         return LatentOptimizer(params, rule=[*parts, Renormalize()], lr=0.1)
 
     settings = {
-        "start": BestOf(3, 2),
         "method": DDIM(),
         "adjoint": StraightThroughAdjoint(),
         "optimizer": rule,
@@ -427,6 +425,12 @@ def test_differences_name_every_key_that_differs():
         "b.c was [1], is [2]",
         "b.d was 2, is None",
     ]
+
+
+def test_a_setting_that_only_another_version_has_differs_unless_it_is_null():
+    assert differences({"model": {"former": None}}, {"model": {}}) == []
+    found = differences({"model": {"former": {"number": 8}}}, {"model": {}})
+    assert found == ["model.former was {'number': 8}, is None"]
 
 
 def test_settings_are_compared_as_json_stores_them(tmp_path):

@@ -144,13 +144,6 @@ def test_an_estimate_costs_no_gradient_of_the_network(costs, capsys):
     assert "6 forward, 0 with gradient, 0 repeated" in printed
 
 
-def test_the_calls_of_a_start_are_counted(costs):
-    seeds, start = costs(), ["--model.start", "doodl.starts.BestOf"]
-    few = [f"--model.start.init_args.{k}" for k in ("num_draws=3", "num_steps=4")]
-    assert seeds.other_chains == 1
-    assert costs(*start, *few).other_chains == 2 + 3 * 4 / 6
-
-
 @pytest.mark.parametrize("editing", [True, False])
 def test_chains_without_a_gradient_are_counted(costs, fit, counted, editing, tmp_path):
     options, settings = [], {}

@@ -31,7 +31,7 @@ class JobCost:
         gradient: how many calls of a chain are differentiated, and how many of them
             backward runs again.
         other_chains: chains without a gradient per batch: the last rendering, and what
-            the initial latents take, as a share of a chain.
+            an edit's initial latents take, as a share of a chain.
         reversible: whether the method can be reversed.
         weights: bytes of the networks.
         latents: bytes of one latent of each generation of the batch.

@@ -20,7 +20,6 @@ from doodl.jobs.timing import CallCost
 from doodl.precision import placement_of
 from doodl.pretrained import TextToImage
 from doodl.pretrained.outline import outline
-from doodl.render_settings import RenderSettings
 from doodl.rendering import Renderer
 from doodl.sampling import memory
 from doodl.sampling.gradient import GradientCalls, gradient_calls
@@ -60,19 +59,20 @@ def dry_run(
     height, width = (side * model.factor for side in renderer.shape[1:])
     apart = settings.execution.apart(device, height * width)
     latent = math.prod(renderer.shape) * settings.latents_dtype.itemsize
-    count, chain = settings.method.num_latents, probe.num_calls
+    edit, chain = settings.edit, probe.num_calls
+    count = settings.method.num_latents
     pictures = 9 * height * width  # three of them, at most 3 bytes a pixel
     return JobCost(
         remaining=rest.generations,
         batches=rest.batches,
         batch=batch,
-        updates=module.num_updates - (settings.start is not None),
+        updates=module.num_updates,
         guided=len(probe.guided),
         plain=len(probe.plain),
         calls=calls,
         decoder=decoder.times(count * batch, apart=apart),
         gradient=_gradient(renderer, calls, available),
-        other_chains=_other_chains(settings, chain),
+        other_chains=1 + (edit.num_calls(chain) / chain if edit else 0),
         reversible=settings.method.reversible,
         weights=weights,
         latents=batch * latent,
@@ -86,18 +86,6 @@ def print_cost(cost: JobCost) -> None:
     console = Console()
     console.print(cost_table(cost))
     console.print("Not counted: guide, judge, and loading the networks.")
-
-
-def _other_chains(settings: RenderSettings, chain: int) -> float:
-    """Return the chains without gradient: the last rendering, an edit's or a start's.
-
-    A start's first rendering has no gradient either.
-    """
-    if settings.edit is not None:
-        return 1 + settings.edit.num_calls(chain) / chain
-    if settings.start is not None:
-        return 2 + settings.start.num_calls(chain) / chain
-    return 1
 
 
 def _parameters(model: TextToImage) -> Iterator[Tensor]:

@@ -28,7 +28,7 @@ def identity(
     """
     settings = module.settings
     optimizer = check_optimizer(module.make_optimizer, editing=False)
-    parts = ("guide", "judge", "verdict", "method", "adjoint", "edit", "start")
+    parts = ("guide", "judge", "verdict", "method", "adjoint", "edit")
     values = ("num_steps", "guidance_scale", "guidance_interval", "height", "width")
     callbacks = [c for c in trainer.callbacks if changes_images(c)]  # type: ignore[attr-defined]
     own = sources(
