@@ -105,6 +105,7 @@ document.addEventListener("keydown", (event) => {
   } else if (!typing && (event.key === "j" || event.key === "k")) {
     step(inside.closest(".card"), event.key === "j" ? 1 : -1);
   } else if (event.key === "Enter" && inside.matches(".card")) {
+    event.preventDefault(); // or the same key would press the view's first button
     look(Number(inside.dataset.index));
   }
 });
