@@ -1,4 +1,5 @@
-// A film is one sheet with the pictures of all updates; the cell shows one of them.
+// A film is one sheet with the pictures of all updates; the cell shows one of them. It
+// begins at the chosen update, whose picture is the result.
 function scrubber(film, pair) {
   const count = film.updates.length;
   const frame = make("div", "frame");
@@ -14,14 +15,23 @@ function scrubber(film, pair) {
   const play = make("button", "play", "▶");
   play.setAttribute("aria-label", "play the updates");
   const range = make("input");
-  Object.assign(range, { type: "range", min: 0, max: count - 1, value: count - 1 });
+  const begin = film.chosen ?? count - 1;
+  Object.assign(range, { type: "range", min: 0, max: count - 1, value: begin });
   range.setAttribute("aria-label", "update");
+  const track = make("div", "track");
+  track.append(range);
+  if (film.chosen !== null) {
+    const mark = make("span", "mark", "▲");
+    mark.title = "the chosen update";
+    mark.style.setProperty("--at", begin / (count - 1));
+    track.append(mark);
+  }
   const words = make("output", "numbers");
   const say = (at) => {
     const known = ["guide", "judge"].filter((name) => film[name][at] !== null);
     const scores = known.map((name) => ` · ${name} ${format(film[name][at])}`);
     words.textContent = `update ${film.updates[at]} of ${film.updates[count - 1]}` +
-      scores.join("");
+      (at === film.chosen ? ", the chosen one" : "") + scores.join("");
   };
   const show = (at) => {
     const place = (index, cells) => cells > 1 ? (index / (cells - 1)) * 100 : 0;
@@ -40,7 +50,8 @@ function scrubber(film, pair) {
   };
   play.addEventListener("click", () => {
     if (timer) return stop();
-    let at = Number(range.value) === count - 1 ? 0 : Number(range.value);
+    // From the first update, or on from where a hand has stopped.
+    let at = frame.hidden || Number(range.value) === count - 1 ? 0 : Number(range.value);
     show(at);
     play.textContent = "❚❚";
     timer = setInterval(() => {
@@ -53,9 +64,14 @@ function scrubber(film, pair) {
     show(Number(range.value));
   });
   // The slider between before and after shows the result again.
-  pair.addEventListener("input", () => { stop(); frame.hidden = true; });
-  say(count - 1);
-  box.append(play, range, words);
+  pair.addEventListener("input", () => {
+    stop();
+    frame.hidden = true;
+    range.value = begin;
+    say(begin);
+  });
+  say(begin);
+  box.append(play, track, words);
   return box;
 }
 
