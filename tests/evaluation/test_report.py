@@ -9,9 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
+from doodl.evaluation.curves import points
 from doodl.evaluation.folders import read_method
 from doodl.evaluation.pictures import film
 from doodl.evaluation.report import command
+from doodl.evaluation.scores import Scorers, score
+from doodl.evaluation.statistics import clustered_mean
 from doodl.images import load, save
 
 HIT = "document.title='hit'"
@@ -129,8 +132,11 @@ def test_the_method_decides_what_is_sorted_and_filtered(page):
 
 def test_a_closer_look_has_the_command_and_goes_on_by_keyboard(page):
     browser = page()
+    prompt, seed = find(browser, "#grid .card header")[0].text.split("\n")
     find(browser, "#grid .card")[0].send_keys("\ue007")  # enter
     assert find(browser, "#view")[0].get_attribute("open") is not None
+    assert find(browser, "#view-title")[0].text == prompt
+    assert find(browser, "#view-seed")[0].text == seed
     first = find(browser, "#view-title")[0].text, find(browser, "#view-seed")[0].text
     assert "doodl fit --data.prompts" in find(browser, "#view code")[0].text
     browser.switch_to.active_element.send_keys("\ue014")
@@ -140,25 +146,33 @@ def test_a_closer_look_has_the_command_and_goes_on_by_keyboard(page):
     assert find(browser, "#view")[0].get_attribute("open") is None
 
 
-def test_the_scrubber_shows_the_picture_of_each_update(page, results):
+def test_the_scrubber_begins_at_the_chosen_update_and_shows_each(page):
     frames = [torch.full((3, 8, 8), 60 * u, dtype=torch.uint8) for u in range(4)]
     browser = page(films=frames)
+    put(browser, "#sort", "best")
     find(browser, "#grid .card")[0].send_keys("\ue007")
     (slider, *_), (cell, *_) = find(browser, ".scrub input"), find(browser, ".cell")
+    words = find(browser, ".scrub output")[0]
     assert not cell.is_displayed()  # the result, until a hand moves the scrubber
+    assert words.text == "update 3 of 3, the chosen one · guide 1.100 · judge 0.800"
     seen = []
-    for _ in range(4):
-        seen.append(find(browser, ".scrub output")[0].text.partition(" ·")[0])
+    for _ in range(3):
         slider.send_keys("\ue012")
-    assert seen == [f"update {u} of 3" for u in (3, 2, 1, 0)]
+        seen.append(words.text.partition(" ·")[0])
+    assert seen == [f"update {u} of 3" for u in (2, 1, 0)]
     assert cell.is_displayed()
-    place = cell.value_of_css_property("background-position")
-    assert place == "0% 0%"
-    assert "guide 0.200" in find(browser, ".scrub output")[0].text
+    assert cell.value_of_css_property("background-position") == "0% 0%"
+    assert "guide 0.200" in words.text
     slider.send_keys("\ue014")
     assert cell.value_of_css_property("background-position") == "100% 0%"
     find(browser, "#view .pair input")[0].send_keys("\ue014")
     assert not cell.is_displayed()
+    assert words.text.startswith("update 3 of 3, the chosen one")  # as the picture is
+    browser.switch_to.active_element.send_keys("\ue00c")
+    put(browser, "#sort", "worst")  # each update has lowered the guide's score
+    find(browser, "#grid .card")[0].send_keys("\ue007")
+    words = find(browser, ".scrub output")[0]
+    assert words.text.startswith("update 0 of 3, the chosen one · guide 0.200")
 
 
 def test_a_prompt_with_markup_is_text(page):
@@ -273,6 +287,74 @@ def test_a_film_is_a_sheet_of_its_frames(results, tmp_path):
         row, column = divmod(number, 3)
         cell = sheet[:, 6 * row : 6 * row + 6, 8 * column : 8 * column + 8]
         assert (cell * 255).round().unique().tolist() == [50 * number]
+
+
+PEAK = [(0.2, 0.5), (0.5, 0.65), (0.4, 0.9), (0.3, 0.2)]
+"""Scores of guide and judge after each update; the guide prefers the second picture."""
+
+
+def peaked(folder):
+    """Write these scores into a folder of results with gains of 0.15."""
+    for path in folder.glob("*/metrics.jsonl"):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        for line, (guide, judge) in zip(lines, PEAK, strict=True):
+            line |= {"guide": guide, "judge": judge}
+        path.write_text("\n".join(map(json.dumps, lines)))
+        picture = path.with_name("best.png").read_bytes()
+        path.with_name("final.png").write_bytes(picture)
+    return folder
+
+
+@pytest.mark.parametrize(("iterate", "update"), [(None, 1), ("best", 1), ("last", 3)])
+def test_a_film_says_which_update_is_the_result(results, tmp_path, iterate, update):
+    frames = [torch.full((3, 6, 8), 50 * u, dtype=torch.uint8) for u in range(4)]
+    folder = peaked(results(films=frames))
+    method = read_method(folder, "m", {}, iterate)
+    found = film(next(iter(method.results.values())), tmp_path)
+    assert found["updates"][found["chosen"]] == update
+
+
+def test_a_film_with_left_out_updates_has_the_chosen_one(
+    results, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("doodl.evaluation.pictures.MOST_FRAMES", 2)
+    frames = [torch.full((3, 6, 8), 50 * u, dtype=torch.uint8) for u in range(4)]
+    folder = peaked(results(films=frames))
+    found = film(next(iter(read_method(folder, "m", {}).results.values())), tmp_path)
+    assert (found["updates"], found["chosen"]) == ([0, 1, 2, 3], 1)
+
+
+@pytest.mark.parametrize(("iterate", "judge"), [(None, 0.65), ("last", 0.2)])
+@pytest.mark.parametrize("part", ["guide", "judge"])
+def test_a_curve_ends_at_the_scores_of_the_result(results, iterate, part, judge):
+    method = read_method(peaked(results(gains=(0.15,))), "m", {}, iterate)
+    scored = score(method, Scorers())
+    spent, means = zip(*points(scored, part), strict=True)
+    assert spent[-1] == clustered_mean(scored.values("equivalents")).mean
+    assert means[-1].mean == clustered_mean(scored.values(f"{part}_after")).mean
+    if part == "judge":
+        assert means[-1].mean == pytest.approx(judge)
+        # Of the guide's favourite, though the judge itself prefers the third.
+        assert max(mean.mean for mean in means[:2]) == pytest.approx(0.65)
+        assert means[2].mean == pytest.approx(0.65 if iterate is None else 0.9)
+
+
+def test_the_caption_says_whose_scores_a_curve_has(results, run):
+    folder = peaked(results())
+    run("report", folder)
+    page = folder / "report" / "index.html"
+    assert "the picture that the guide prefers so far" in page.read_text()
+    run("report", folder, "--iterate", "last")
+    assert "the picture after each update" in page.read_text()
+
+
+def test_scores_of_different_guides_are_not_drawn_together(results, run, tmp_path):
+    other = {"class_path": "doodl.guides.Symmetry", "init_args": {"axis": 1}}
+    model = results.settings["model"] | {"guide": other}
+    second = results("other", settings=results.settings | {"model": model})
+    run("report", results(), second, "--output", tmp_path / "report")
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert re.findall(r'<svg[^>]*aria-label="(\w+)', page) == ["judge"]
 
 
 def test_equal_pictures_of_updates_have_a_frame_each(results, tmp_path):

@@ -7,13 +7,12 @@ import math
 import re
 import warnings
 from collections import defaultdict
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from doodl.evaluation.cost import calls_made
-from doodl.evaluation.layouts import number
-from doodl.evaluation.records import updates
+from doodl.evaluation.favourites import reported, reports_last
+from doodl.evaluation.layouts import Result, number
 from doodl.evaluation.scores import Scored
 from doodl.evaluation.statistics import Interval, Key, clustered_mean
 from doodl.evaluation.summary import Evaluation
@@ -28,23 +27,49 @@ Point = tuple[float, Interval]
 
 
 def curves(evaluation: Evaluation) -> list[str]:
-    """Return SVG drawings, one for each score that was recorded over updates."""
+    """Return SVG drawings, one for each score that was recorded over updates.
+
+    Scores of different guides, or of different judges, are not drawn on one axis.
+    """
     drawn = []
     for part in ("guide", "judge"):
+        if f"{part}_after" in evaluation.incomparable:
+            continue
         lines = [(m.name, points(m, part)) for m in evaluation.methods]
         if any(len(found) > 1 for _, found in lines):
             drawn.append(_draw(part, lines))
     return drawn
 
 
+def caption(evaluation: Evaluation) -> str:
+    """Return which picture the scores of a curve belong to."""
+    ends = {
+        m.name: {reports_last(r) for r in m.method.results.values() if reported(r)}
+        for m in evaluation.methods
+    }
+    last = [name for name, found in ends.items() if True in found]
+    favourite = "Scores are those of the picture that the guide prefers so far"
+    if not any(False in found for found in ends.values()):
+        shown = "Scores are those of the picture after each update"
+    elif last:
+        shown = f"{favourite}; those of {' and '.join(last)} of the last picture"
+    else:
+        shown = favourite
+    return (
+        f"{shown}, so that a curve ends at the method's result. Bands and bars are 95% "
+        "intervals; a method that records no updates is one point."
+    )
+
+
 def points(method: Scored, part: str) -> list[Point]:
     """Return the mean score after every recorded update, over calls spent.
 
-    A generation that ended early keeps its last score. A method without a record of its
-    updates is one point: its result at its cost.
+    The score is that of the picture that would be the result after this update, so
+    that a curve ends at the method's result. A generation that ended early keeps it. A
+    method without a record of its updates is one point: its result at its cost.
     """
     records = {
-        key: _record(result.metrics, part)
+        key: _record(result, part)
         for key, result in method.method.results.items()
         if result.metrics is not None
     }
@@ -68,11 +93,11 @@ def points(method: Scored, part: str) -> list[Point]:
     return [(fmean(spent[u]), clustered_mean(scores[u])) for u in kept]
 
 
-def _record(path: Path, part: str) -> dict[int, tuple[float, float]]:
+def _record(result: Result, part: str) -> dict[int, tuple[float, float]]:
     """Return calls spent and score after each update, where both are known."""
     found = {}
-    for line in updates(path):
-        calls, value = calls_made(line), number(line.get(part))
+    for line, best in reported(result):
+        calls, value = calls_made(line), number(best.get(part))
         if calls is not None and not math.isnan(value):
             found[line["update"]] = calls.equivalents, value
     return found

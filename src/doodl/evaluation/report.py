@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from doodl.evaluation.curves import curves
+from doodl.evaluation.curves import caption, curves
 from doodl.evaluation.folders import Method
 from doodl.evaluation.headline import headline, summary, tile
 from doodl.evaluation.layouts import Result
@@ -62,6 +62,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
         findings=findings(evaluation)[1:],
         notes=evaluation.notes,
         curves=curves(evaluation),
+        caption=caption(evaluation),
         settings=[(m.name, json.dumps(m.settings, indent=2)) for m in methods],
         sheet=bool(questions),
         options=_options(entries),
