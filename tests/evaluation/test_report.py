@@ -11,10 +11,12 @@ from PIL import Image
 
 from doodl.evaluation.curves import points
 from doodl.evaluation.folders import read_method
+from doodl.evaluation.headline import zeros
 from doodl.evaluation.pictures import film
-from doodl.evaluation.report import command
+from doodl.evaluation.report import command, write_report
 from doodl.evaluation.scores import Scorers, score
 from doodl.evaluation.statistics import clustered_mean
+from doodl.evaluation.summary import evaluate
 from doodl.images import load, save
 
 HIT = "document.title='hit'"
@@ -177,12 +179,12 @@ def test_the_scrubber_begins_at_the_chosen_update_and_shows_each(page):
 
 def test_a_prompt_with_markup_is_text(page):
     browser = page((EVIL, "a blue star"))
-    assert browser.title == "Report"
+    assert browser.title == "doodl and one_step – doodl report"
     shown = {node.get_attribute("textContent") for node in find(browser, "#grid h3")}
     assert EVIL in shown
     assert find(browser, "img[src='x']") == []
     find(browser, "#grid .card")[0].send_keys("\ue007")
-    assert browser.title == "Report"
+    assert browser.title == "doodl and one_step – doodl report"
 
 
 @pytest.mark.parametrize("width", [360, 1280])
@@ -254,6 +256,71 @@ def test_answers_of_the_rating_sheet_are_counted(page, run, tmp_path):
 
 
 # Without a browser ------------------------------------------------------------------
+
+
+@pytest.fixture
+def written(results, run, tmp_path):
+    """Writes the report of one method a gain; returns the page's text."""
+
+    def write(**gains):
+        folders = [results(name, gains=(gain,)) for name, gain in gains.items()]
+        run("report", *folders, "--output", tmp_path / "report")
+        return (tmp_path / "report" / "index.html").read_text()
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("gains", "headline"),
+    [
+        ({"a": 0.2, "b": 0.1}, "a is ahead of b"),
+        ({"a": 0.1, "b": 0.2}, "b is ahead of a"),
+        ({"a": 0.1, "b": 0.1}, "a and b are not told apart"),
+        ({"a": 0.2, "b": 0.1, "c": 0.1}, "a is ahead of b and c"),
+        (
+            {"a": 0.2, "b": 0.1, "c": 0.3, "d": 0.2},
+            "a is ahead of b, behind c, and not told apart from d",
+        ),
+        ({"a": 0.2, "b": 0.1, "c": 0, "d": -0.2}, "a is ahead of all 3 others"),
+    ],
+)
+def test_the_headline_is_one_sentence_on_all_pairs(written, gains, headline):
+    assert re.findall(r"<h1[^>]*>(.*?)</h1>", written(**gains)) == [headline]
+
+
+def test_more_than_three_comparisons_are_folded(written):
+    assert "<details" not in written(x=0.3, y=0.2, z=0.1).partition("<main>")[0]
+    page = written(a=0.3, b=0.2, c=0.1, d=0)
+    assert "All 6 comparisons, pair by pair" in page
+    assert len(re.findall("<li>[abc] is ahead of [bcd]: ", page)) == 6
+
+
+def test_near_is_explained_where_it_is_shown(results, tmp_path):
+    methods = [score(read_method(results(n), n, {}), Scorers()) for n in "ab"]
+    for method in methods:
+        for row in method.rows.values():
+            row["moved"] = 0.1
+    page = write_report(evaluate(methods), tmp_path / "report").read_text()
+    assert page.count("<dt>right and near, %</dt>") == 2
+    assert "<h2>What to keep in mind</h2>" in page
+    assert page.count("Near is what moved by at most 0.1") == 1
+
+
+@pytest.mark.parametrize(
+    ("figures", "shown"),
+    [
+        ("−0.000 [−0.001, +0.000]", "0.000 [−0.001, 0.000]"),
+        ("+0.0 [−0.0, +0.1]", "0.0 [0.0, +0.1]"),
+        ("+0.053 [+0.007, +10.0]", "+0.053 [+0.007, +10.0]"),
+    ],
+)
+def test_a_zero_has_no_sign(figures, shown):
+    figures = figures.replace("−", "\N{MINUS SIGN}")
+    assert zeros(figures) == shown.replace("−", "\N{MINUS SIGN}")
+
+
+def test_the_tab_names_the_methods(written):
+    assert "<title>a, b and 2 more – doodl report<" in written(a=0, b=1, c=0, d=0)
 
 
 def test_a_prompt_cannot_leave_its_place_in_the_page(results, run, tmp_path):

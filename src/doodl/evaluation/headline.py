@@ -2,30 +2,89 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from doodl.evaluation.markdown import cell, findings
 from doodl.evaluation.scores import Scored
-from doodl.evaluation.statistics import clustered_mean
+from doodl.evaluation.statistics import Interval, clustered_mean
 from doodl.evaluation.summary import MEANINGS, METRICS, Evaluation, gain
+
+SHARES = (
+    ("right_after", "right, %", 100),
+    ("near", "right and near, %", 100),
+    ("clip_after", "CLIP score", 1),
+)
+"""Further scores of a tile: columns, labels and factors."""
 
 
 def headline(evaluation: Evaluation) -> tuple[str, str]:
-    """Return what was found in a few words, and the figures behind them."""
-    found = findings(evaluation)
-    if found:
-        words, _, figures = found[0].partition(": ")
-        return words, figures[:1].upper() + figures[1:]
-    if len(evaluation.methods) > 1:
-        return " and ".join(m.name for m in evaluation.methods), ""
-    (method,), column = evaluation.methods, evaluation.headline
+    """Return what was found in one sentence, and a line on the figures behind it.
+
+    Of two methods the better one is named first; of more, what the first one is ahead
+    of, behind, and not told apart from.
+    """
+    methods, column = evaluation.methods, evaluation.headline
+    if len(methods) == 1:
+        return _change(methods[0], column), ""
+    found = [
+        (b.name, comparison.difference)
+        for a, b, comparison in evaluation.pairs(column)
+        if a is methods[0]
+    ]
+    if not any(difference.known for _, difference in found):
+        figures = findings(evaluation)
+        return words([m.name for m in methods]), figures[0] if len(figures) == 1 else ""
+    if len(methods) > 2:
+        meaning = MEANINGS[column]
+        lead = f"Compared by {meaning}, on the same prompts and seeds."
+        return _standing(methods[0].name, found, len(methods) - 1), lead
+    figures = findings(evaluation)[0].partition(": ")[2]
+    lead = figures[:1].upper() + figures[1:]
+    (other, difference), first = found[0], methods[0].name
+    if not difference.excludes_zero:
+        return f"{first} and {other} are not told apart", lead
+    better, worse = (first, other) if difference.mean > 0 else (other, first)
+    return f"{better} is ahead of {worse}", lead
+
+
+def _change(method: Scored, column: str) -> str:
+    """Return what one method does to the deciding score."""
     change = gain(method, column.removesuffix("_after"))
+    if not change.known:
+        return method.name
     verb = "raises" if change.mean > 0 else "lowers"
     verb = verb if change.excludes_zero else "does not clearly change"
-    return (
-        f"{method.name} {verb} {MEANINGS[column]}" if change.known else method.name,
-        "",
-    )
+    return f"{method.name} {verb} {MEANINGS[column]}"
+
+
+def _standing(first: str, found: Sequence[tuple[str, Interval]], others: int) -> str:
+    """Return where the first method stands among the others."""
+    groups: dict[str, list[str]] = {
+        "ahead of": [n for n, d in found if d.excludes_zero and d.mean > 0],
+        "behind": [n for n, d in found if d.excludes_zero and d.mean < 0],
+        "not told apart from": [n for n, d in found if d.known and not d.excludes_zero],
+    }
+    parts = [
+        f"{verb} {f'all {others} others' if len(names) == others > 2 else words(names)}"
+        for verb, names in groups.items()
+        if names
+    ]
+    return f"{first} is {words(parts, ', and ' if len(parts) > 2 else ' and ')}"
+
+
+def words(names: Sequence[str], last: str = " and ") -> str:
+    """Return a list in words: `a, b and c`."""
+    return last.join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def title(evaluation: Evaluation) -> str:
+    """Return the name of the page: its methods, three at most."""
+    names = [method.name for method in evaluation.methods]
+    if len(names) > 3:
+        names = [*names[:2], f"{len(names) - 2} more"]
+    return f"{words(names)} – doodl report"
 
 
 def summary(evaluation: Evaluation) -> str:
@@ -40,7 +99,7 @@ def summary(evaluation: Evaluation) -> str:
 def tile(evaluation: Evaluation, method: Scored) -> dict[str, Any]:
     """Return the headline of one method: change of the deciding score, and cost."""
     part = evaluation.headline.removesuffix("_after")
-    title, factor = METRICS[evaluation.headline]
+    label, factor = METRICS[evaluation.headline]
     changes = {
         k: v - b[k]
         for k, v in method.values(f"{part}_after").items()
@@ -52,26 +111,32 @@ def tile(evaluation: Evaluation, method: Scored) -> dict[str, Any]:
         "worse": sum(v < 0 for v in changes.values()),
     }
     lines = []
-    for name, scale in (("right", 100), ("clip", 1)):
-        after = clustered_mean(method.values(f"{name}_after"))
-        if after.count and name != part:
-            label = "right, %" if name == "right" else "CLIP score"
-            lines.append((label, cell(after, scale)))
+    for name, short, scale in SHARES:
+        after = clustered_mean(method.values(name))
+        if after.count and name != evaluation.headline:
+            lines.append((short, cell(after, scale)))
     calls = clustered_mean(method.values("equivalents"))
     if calls.count:
-        flops = clustered_mean(method.values("flops"))
-        size = f" ({flops.mean / 1e12:.3g} TFLOP)" if flops.count else ""
-        lines.append(("network calls", f"{calls.mean:,.0f}{size}"))
+        lines.append(("network calls", f"{calls.mean:,.0f}"))
+    flops = clustered_mean(method.values("flops"))
+    if flops.count:
+        lines.append(("TFLOP", f"{flops.mean / 1e12:,.3g}"))
     value = (
         gain(method, part)
         if changes
         else clustered_mean(method.values(evaluation.headline))
     )
+    shown, _, limits = zeros(cell(value, factor, signed=bool(changes))).partition(" ")
     return {
         "name": method.name,
-        "label": f"{title}{', change' if changes else ''}",
-        "value": cell(value, factor, signed=bool(changes)).partition(" [")[0],
-        "limits": cell(value, factor, signed=bool(changes)).partition(" ")[2],
+        "label": f"{label}{', change' if changes else ''}",
+        "value": shown,
+        "limits": limits,
         "signs": signs if changes else {},
         "lines": lines,
     }
+
+
+def zeros(text: str) -> str:
+    """Return figures with those that are zero after rounding without a sign."""
+    return re.sub(r"[+\N{MINUS SIGN}](0(?:\.0+)?)(?![\d.])", r"\1", text)

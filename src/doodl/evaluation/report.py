@@ -10,7 +10,7 @@ from typing import Any
 
 from doodl.evaluation.curves import caption, curves
 from doodl.evaluation.folders import Method
-from doodl.evaluation.headline import headline, summary, tile
+from doodl.evaluation.headline import headline, summary, tile, title
 from doodl.evaluation.layouts import Result
 from doodl.evaluation.markdown import findings
 from doodl.evaluation.pictures import copied, film
@@ -55,11 +55,11 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     page = render(
         "report",
         data,
-        title="Report",
+        title=title(evaluation),
         headline=headline(evaluation),
         summary=summary(evaluation),
         tiles=[tile(evaluation, method) for method in evaluation.methods],
-        findings=findings(evaluation)[1:],
+        findings=findings(evaluation) if len(methods) > 2 else [],
         notes=evaluation.notes,
         curves=curves(evaluation),
         caption=caption(evaluation),

@@ -85,7 +85,7 @@ function figure(shot, index, prompt, large) {
   box.append(pair(shot, prompt, large));
   const caption = make("figcaption");
   if (data.methods.length > 1 || large)
-    caption.append(make("span", "name", data.methods[index]));
+    caption.append(make("span", index > 5 ? "name dashed" : "name", data.methods[index]));
   if (shot) {
     if (!large && shot.scores[data.headline])
       caption.append(change(data.headline, shot.scores[data.headline]));
