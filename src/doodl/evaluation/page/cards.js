@@ -11,11 +11,13 @@ function make(tag, className = "", text = "") {
   return node;
 }
 
-function format(value) {
+// Zero after rounding has no sign.
+function format(value, signed = false) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
   const digits = Number.isInteger(value) || size >= 1000 ? 0 : size >= 10 ? 1 : 3;
-  return value.toFixed(digits).replace("-", "−");
+  const text = value.toFixed(digits).replace(/^-(?=[0.]*$)/, "");
+  return (signed && Number(text) > 0 ? "+" : "") + text.replace("-", "−");
 }
 
 function scoreOf(shot) {
@@ -68,14 +70,17 @@ function pair(shot, prompt, large) {
   return box;
 }
 
+// A line breaks between the parts, never within one.
 function change(name, values) {
   const line = make("span", "numbers");
   const [before, after] = values;
-  line.append(`${name} ${before === null ? "" : format(before) + " → "}${format(after)} `);
+  const from = before === null ? "" : format(before) + " → ";
+  if (name) line.append(make("span", "", name), " ");
+  line.append(make("span", "", from + format(after)));
   if (before !== null && after !== null) {
-    const gain = after - before;
-    line.append(make("span", gain > 0 ? "up" : gain < 0 ? "down" : "",
-      (gain > 0 ? "+" : "") + format(gain)));
+    const gain = format(after - before, true);
+    const sort = gain.startsWith("+") ? "up" : gain.startsWith("−") ? "down" : "";
+    line.append(" ", make("span", sort, gain));
   }
   return line;
 }
@@ -121,12 +126,13 @@ function closer(shot) {
   return [table, line];
 }
 
-function card(entry, index) {
+function card(entry, index, grouped) {
   const node = make("article", "card");
   node.tabIndex = 0;
   node.dataset.index = index;
   const header = make("header");
-  header.append(make("h3", "", entry.prompt), make("span", "", "seed " + entry.seed));
+  if (!grouped) header.append(make("h3", "", entry.prompt));
+  header.append(make("span", "", "seed " + entry.seed));
   const shots = make("div", "shots");
   entry.shots.forEach((shot, i) => shots.append(figure(shot, i, entry.prompt, false)));
   node.append(header, shots, make("button", "open", "closer look"));
