@@ -1,5 +1,6 @@
 """The report in a browser: it slides, filters and sorts, and prompts do nothing."""
 
+import itertools
 import json
 import re
 import shlex
@@ -108,8 +109,27 @@ def test_the_worst_comes_first_and_sorting_sorts(page):
     put(browser, "#sort", "best")
     assert gains(browser) == [0.3, 0.1, 0.0, -0.2]
     put(browser, "#sort", "prompt")
-    prompts = [node.text for node in find(browser, "#grid h3")]
-    assert prompts == ["a blue star"] * 2 + ["a red circle"] * 2
+    assert gains(browser) == [0.1, 0.0, 0.3, -0.2]
+
+
+def test_sorted_by_prompt_each_has_a_heading_and_its_seeds_in_a_row(page):
+    browser = page(seeds=(2, 10, 1))
+    put(browser, "#sort", "prompt")
+    groups = find(browser, "#grid .group")
+    prompts = [find(group, "h3")[0].text for group in groups]
+    assert prompts == ["a blue star", "a red circle"]
+    for group in groups:
+        seeds = [node.text for node in find(group, ".card header")]
+        assert seeds == ["seed 1", "seed 2", "seed 10"]
+        assert len({card.location["y"] for card in find(group, ".card")}) == 1
+    find(browser, "#grid .card")[2].send_keys("j")
+    browser.switch_to.active_element.send_keys("\ue007")
+    assert find(browser, "#view-title")[0].text == "a red circle"
+    assert find(browser, "#view-seed")[0].text == "seed 1"
+    browser.switch_to.active_element.send_keys("\ue00c")
+    put(browser, "#sort", "worst")
+    assert find(browser, "#grid .group") == []
+    assert len(find(browser, "#grid > .card")) == 6
 
 
 def test_filters_filter(page):
@@ -177,6 +197,43 @@ def test_the_scrubber_begins_at_the_chosen_update_and_shows_each(page):
     assert words.text.startswith("update 0 of 3, the chosen one · guide 0.200")
 
 
+def test_a_change_that_rounds_to_zero_has_no_sign_and_no_colour(page):
+    browser = page(judge_first=0.5004, judge_best=0.5)
+    changes = find(browser, "#grid .numbers")
+    assert {change.text for change in changes} == {"judge 0.500 → 0.500 0.000"}
+    assert find(browser, "#grid .up, #grid .down") == []
+
+
+def test_a_phone_has_two_pictures_side_by_side_and_no_broken_figure(
+    page, results, run, tmp_path
+):
+    browser = page(("a red circle",))
+    folders = [results(name, seeds=(0,)) for name in "abc"]
+    run("report", *folders, "--output", tmp_path / "three")
+    size = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get((tmp_path / "three" / "index.html").as_uri())
+    assert all(pair.size["width"] > 150 for pair in find(browser, "#grid .pair"))
+    parts = find(browser, "#grid .numbers span")
+    assert all(part.size["height"] < 20 for part in parts)  # one line
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("width", [390, 768, 1400])
+def test_the_labels_of_the_bar_stand_at_one_height(page, width):
+    browser = page()
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    labels = find(browser, ".bar label")
+    places = {}
+    for label in labels:
+        places.setdefault(label.rect["y"] + label.rect["height"], set()).add(
+            label.rect["y"]
+        )
+    assert all(len(tops) == 1 for tops in places.values())
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_a_prompt_with_markup_is_text(page):
     browser = page((EVIL, "a blue star"))
     assert browser.title == "doodl and one_step – doodl report"
@@ -202,14 +259,17 @@ def test_nothing_is_wider_than_the_screen(page, width):
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_two_thousand_generations_open_in_two_seconds_of_script(page):
+@pytest.mark.parametrize("prompts", [2, 500])
+def test_two_thousand_generations_open_in_two_seconds_of_script(page, prompts):
     browser = page([f"prompt number {i}" for i in range(2)], seeds=[0])
     text = find(browser, "#data")[0].get_attribute("textContent")
     data = json.loads(text)
     data["entries"] = [
-        entry | {"seed": str(number)}
-        for number in range(1000)
-        for entry in data["entries"]
+        entry | {"seed": str(seed), "prompt": f"prompt number {number}"}
+        for number in range(prompts)
+        for seed, entry in zip(
+            range(2000 // prompts), itertools.cycle(data["entries"]), strict=False
+        )
     ]
     path = Path(browser.current_url.removeprefix("file://"))
     many = json.dumps(data).replace("<", "\\u003c")
@@ -220,10 +280,13 @@ def test_two_thousand_generations_open_in_two_seconds_of_script(page):
     browser.execute_cdp_cmd("Performance.enable", {})
     browser.refresh()
     assert find(browser, "#count")[0].text == "2000 of 2000"
+    for sort in ("worst", "prompt"):
+        put(browser, "#sort", sort)
+        assert len(find(browser, "#grid .card")) < 500  # the others as one scrolls
+    assert len(find(browser, "#grid .group")) > 0
     metrics = browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
     seconds = {metric["name"]: metric["value"] for metric in metrics}
     assert seconds["ScriptDuration"] < 2
-    assert len(find(browser, "#grid .card")) < 500  # the others as one scrolls
     browser.execute_cdp_cmd("Performance.disable", {})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from doodl.evaluation.markdown import findings
 from doodl.evaluation.pictures import copied, film
 from doodl.evaluation.rating_sheet import write_sheet
 from doodl.evaluation.ratings import KEY, key_of, make_sheet
-from doodl.evaluation.scores import Scores, ordered
+from doodl.evaluation.scores import Scores
 from doodl.evaluation.statistics import Key
 from doodl.evaluation.summary import Evaluation
 from doodl.evaluation.templates import render
@@ -40,7 +40,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     entries = [
         _entry(evaluation, key, folder / "pictures")
-        for key in ordered({key for m in evaluation.methods for key in m.rows})
+        for key in _ordered({key for m in evaluation.methods for key in m.rows})
     ]
     data = {
         "headline": evaluation.headline.removesuffix("_after"),
@@ -69,6 +69,11 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     )
     write(folder / "index.html", page.encode())
     return folder / "index.html"
+
+
+def _ordered(keys: Iterable[Key]) -> list[Key]:
+    """Return generations by prompt, and those of a prompt by seed, 2 before 10."""
+    return sorted(keys, key=lambda key: (key[0], not isinstance(key[1], int), key[1]))
 
 
 def _options(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

@@ -1,17 +1,40 @@
 const CHUNK = 60;
+const MOST_IN_ROW = 12; // seeds of a prompt; more of them stand in several lines
 const grid = $("grid");
 let shown = [];
 let drawn = 0;
 let current = -1;
+let row = null;
+let counts = new Map();
+const watch = new IntersectionObserver((seen) => {
+  if (seen.some((entry) => entry.isIntersecting) && drawn < shown.length) draw();
+}, { rootMargin: "900px" });
+
+// Sorted by prompt, the cards of a prompt stand in a row of their own below its text.
+function group(prompt) {
+  const box = make("section", "group");
+  row = make("div", counts.get(prompt) > MOST_IN_ROW ? "row many" : "row");
+  box.append(make("h3", "", prompt), row);
+  return box;
+}
 
 function draw() {
   const part = document.createDocumentFragment();
+  const grouped = grid.classList.contains("grouped");
   const end = Math.min(drawn + CHUNK, shown.length);
-  for (; drawn < end; drawn++) part.append(card(shown[drawn], drawn));
+  for (; drawn < end; drawn++) {
+    const entry = shown[drawn];
+    const first = !drawn || shown[drawn - 1].prompt !== entry.prompt;
+    if (grouped && first) part.append(group(entry.prompt));
+    (grouped ? row : part).append(card(entry, drawn, grouped));
+  }
   grid.append(part);
   $("more").textContent = shown.length
     ? drawn < shown.length ? `${shown.length - drawn} more below` : ""
     : "No picture fits.";
+  // Observed anew, the end is reported again if it is still in view.
+  watch.unobserve($("more"));
+  watch.observe($("more"));
 }
 
 function choose() {
@@ -37,6 +60,9 @@ function choose() {
     shown = keyed.map(([, entry]) => entry);
   }
   $("count").textContent = `${shown.length} of ${data.entries.length}`;
+  grid.classList.toggle("grouped", sort === "prompt");
+  counts = new Map();
+  for (const { prompt } of shown) counts.set(prompt, (counts.get(prompt) || 0) + 1);
   grid.replaceChildren();
   drawn = 0;
   draw();
@@ -70,7 +96,7 @@ function copy(button) {
 }
 
 function step(from, by) {
-  const cards = [...grid.children];
+  const cards = [...grid.querySelectorAll(".card")];
   const at = cards.indexOf(from);
   const target = cards[Math.max(0, Math.min(cards.length - 1, at + by))];
   if (target) target.focus();
@@ -112,16 +138,15 @@ document.addEventListener("keydown", (event) => {
 $("previous").addEventListener("click", () => look(current - 1));
 $("next").addEventListener("click", () => look(current + 1));
 $("close").addEventListener("click", () => $("view").close());
-new IntersectionObserver((seen) => {
-  if (seen.some((entry) => entry.isIntersecting) && drawn < shown.length) draw();
-}, { rootMargin: "900px" }).observe($("more"));
 
 data.methods.forEach((name, i) => {
   const option = make("option", "", name);
   option.value = i;
   $("method").append(option);
 });
-grid.style.setProperty("--wide", Math.min(3, data.methods.length) * 200 + 30 + "px");
-grid.style.setProperty("--count", Math.min(3, data.methods.length));
+const columns = Math.min(3, data.methods.length);
+grid.style.setProperty("--wide", columns * 200 + 30 + "px");
+grid.style.setProperty("--seed", columns * 132 + 46 + "px");
+grid.style.setProperty("--count", columns);
 choose();
 performance.mark("ready");
