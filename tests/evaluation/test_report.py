@@ -168,6 +168,23 @@ def test_a_closer_look_has_the_command_and_goes_on_by_keyboard(page):
     assert find(browser, "#view")[0].get_attribute("open") is None
 
 
+def test_the_command_has_the_configuration_where_the_page_is_opened(
+    browser, results, run, tmp_path
+):
+    folder = results("it's a café", prompts=("one $& prompt",))
+    (folder / "config.yaml").write_text("")
+    run("report", folder)
+    page = (folder / "report" / "index.html").read_text()
+    assert str(tmp_path) not in page  # no path of the maker's machine
+    moved = folder.rename(tmp_path / "moved it's $&")
+    browser.get((moved / "report" / "index.html").as_uri())
+    find(browser, "#grid .open")[0].click()
+    words = shlex.split(find(browser, "#view code")[0].text)
+    assert words[:3] == ["doodl", "fit", "--config"]
+    assert words[3] == str(moved / "config.yaml")
+    assert words[5] == '["one $& prompt"]'
+
+
 def test_the_scrubber_begins_at_the_chosen_update_and_shows_each(page):
     frames = [torch.full((3, 8, 8), 60 * u, dtype=torch.uint8) for u in range(4)]
     browser = page(films=frames)
@@ -533,11 +550,11 @@ def test_large_pictures_have_thumbnails(results, run, tmp_path):
     assert sum(name.endswith("-s.webp") for name in names) == 2
 
 
-def test_the_command_survives_a_shell(results):
+def test_the_command_survives_a_shell(results, tmp_path):
     prompt = "a 'red' circle; rm -rf $HOME"
     method = read_method(results(prompts=(prompt,), seeds=(3,)), "m", {})
     (method.folder / "config.yaml").write_text("")
-    words = shlex.split(command(method, next(iter(method.results.values()))))
+    words = shlex.split(command(method, next(iter(method.results.values())), tmp_path))
     assert words[:2] == ["doodl", "fit"]
     assert json.loads(words[words.index("--data.prompts") + 1]) == [prompt]
     assert words[words.index("--data.seeds") + 1] == "[3]"
@@ -555,16 +572,19 @@ def test_the_command_makes_the_picture_again(shapes, tmp_path, monkeypatch):
     asked += ["--data.prompts", "prompts.csv", "--data.seeds", "[0,1]"]
     asked += ["--model.num_steps", "2", "--model.num_updates", "2"]
     main(["fit", *asked, "--results.folder", "results/first"])
-    method = read_method(Path("results/first"), "first", {})
+    method = read_method(tmp_path / "results" / "first", "first", {})
     result = method.results["a red circle", 1]
-    words = shlex.split(command(method, result))
-    assert words[:1] == ["doodl"]
+    elsewhere = tmp_path / "results" / "first" / "report"
+    elsewhere.mkdir()
+    words = shlex.split(command(method, result, elsewhere))
+    assert words[:4] == ["doodl", "fit", "--config", "../config.yaml"]
+    monkeypatch.chdir(elsewhere)
     main(words[1:])
     (again,) = Path("results/again").glob("*/best.png")
     # Another size of the batch changes round-off, and nothing else.
     assert (load(again) - load(result.after)).abs().max() < 0.02
 
 
-def test_a_target_text_of_its_own_has_no_command(results):
+def test_a_target_text_of_its_own_has_no_command(results, tmp_path):
     method = read_method(results(guide_prompt="something else"), "m", {})
-    assert command(method, next(iter(method.results.values()))) == ""
+    assert command(method, next(iter(method.results.values())), tmp_path) == ""

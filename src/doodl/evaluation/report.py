@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -39,12 +40,13 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     """
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     entries = [
-        _entry(evaluation, key, folder / "pictures")
+        _entry(evaluation, key, folder)
         for key in _ordered({key for m in evaluation.methods for key in m.rows})
     ]
     data = {
         "headline": evaluation.headline.removesuffix("_after"),
         "methods": [m.name for m in evaluation.methods],
+        "configs": [configuration(m.method, folder) for m in evaluation.methods],
         "entries": entries,
     }
     methods = [m.method for m in evaluation.methods]
@@ -86,7 +88,7 @@ def _options(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     }
 
 
-def _entry(evaluation: Evaluation, key: Key, pictures: Path) -> dict[str, Any]:
+def _entry(evaluation: Evaluation, key: Key, folder: Path) -> dict[str, Any]:
     """Return one generation as the page shows it."""
     rows = [m.rows.get(key) for m in evaluation.methods]
     known = next(row for row in rows if row is not None)
@@ -95,16 +97,15 @@ def _entry(evaluation: Evaluation, key: Key, pictures: Path) -> dict[str, Any]:
         "seed": str(key[1]),
         "category": known["category"],
         "shots": [
-            row and _shot(m.method, m.method.results[key], row, pictures)
+            row and _shot(m.method, m.method.results[key], row, folder)
             for m, row in zip(evaluation.methods, rows, strict=True)
         ],
     }
 
 
-def _shot(
-    method: Method, result: Result, row: Scores, pictures: Path
-) -> dict[str, Any]:
+def _shot(method: Method, result: Result, row: Scores, folder: Path) -> dict[str, Any]:
     """Return one method's pictures and scores of a generation."""
+    pictures = folder / "pictures"
     scores = {
         name: [row.get(f"{name}_before"), row.get(f"{name}_after")] for name in SHOWN
     }
@@ -117,29 +118,46 @@ def _shot(
         "reason": row.get("reason") or "",
         "failed": row.get("status") == "failed",
         "film": film(result, pictures),
-        "command": command(method, result),
+        "command": command(method, result, folder),
     }
 
 
-def command(method: Method, result: Result) -> str:
-    """Return the command that makes one picture again.
+def command(method: Method, result: Result, folder: Path) -> str:
+    """Return the command that makes one picture again, for a shell.
 
     It is "" for pictures made elsewhere, and for a prompt of the guide's own, which
     only a file can give.
+
+    Args:
+        method: of the picture.
+        result: of the picture.
+        folder: where the command runs. The page, which may travel with its results,
+            writes the configuration's place in full where it is opened.
     """
     row = result.row
     if not method.settings or row.get("guide_prompt"):
         return ""
     words = ["doodl", str(method.settings.get("command", "fit"))]
-    config = method.folder / "config.yaml"
-    if config.is_file():
-        words += ["--config", str(config)]
+    if config := configuration(method, folder):
+        words += ["--config", config]
     prompts = json.dumps([result.prompt], ensure_ascii=False)
     words += ["--data.prompts", prompts if result.prompt else "null"]
     words += ["--data.seeds", f"[{row.get('seed', result.seed)}]"]
-    images = json.dumps([row["image"]]) if row.get("image") else "null"
+    image = row.get("image")
+    images = json.dumps([_full(str(image))], ensure_ascii=False) if image else "null"
     words += ["--data.images", images, "--data.categories", "null"]
     words += ["--data.target", str(row.get("target") or "null")]
     words += ["--data.negative_prompt", str(row.get("negative_prompt") or "")]
     words += ["--results.folder", "results/again"]
     return shlex.join(words)
+
+
+def configuration(method: Method, folder: Path) -> str:
+    """Return the path of a method's configuration from a folder, "" without one."""
+    path = method.folder / "config.yaml"
+    return os.path.relpath(path, folder) if path.is_file() else ""
+
+
+def _full(image: str) -> str:
+    """Return the full path of a picture, or its name if it is packaged or missing."""
+    return os.path.abspath(image) if os.path.isfile(image) else image

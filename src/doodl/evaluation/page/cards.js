@@ -101,11 +101,25 @@ function figure(shot, index, prompt, large) {
   }
   box.append(caption);
   if (large && shot && shot.film) box.append(scrubber(shot.film, box.firstChild));
-  if (large && shot) box.append(...closer(shot));
+  if (large && shot) box.append(...closer(shot, index));
   return box;
 }
 
-function closer(shot) {
+// The command names the configuration from the page's folder. In full, its path is right
+// in every folder, and wherever the page was moved to together with the results.
+function commandOf(shot, index) {
+  const config = data.configs[index];
+  if (!config || location.protocol !== "file:") return shot.command;
+  const parts = config.split("/").map(encodeURIComponent);
+  const path = decodeURIComponent(new URL(parts.join("/"), location.href).pathname);
+  return shot.command.replace(quote(config), () => quote(path));
+}
+
+function quote(word) {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
+}
+
+function closer(shot, index) {
   const table = make("table");
   for (const [name, values] of Object.entries(shot.scores)) {
     if (name === "right") continue;
@@ -122,7 +136,7 @@ function closer(shot) {
   const line = make("div", "command");
   const copy = make("button", "copy", "copy");
   copy.setAttribute("aria-label", "copy the command");
-  line.append(make("code", "", shot.command), copy);
+  line.append(make("code", "", commandOf(shot, index)), copy);
   return [table, line];
 }
 
