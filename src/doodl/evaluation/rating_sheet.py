@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from doodl.evaluation.folders import Method
+from doodl.evaluation.layouts import Result
 from doodl.evaluation.pictures import copied
 from doodl.evaluation.ratings import Question, sheet_id
 from doodl.evaluation.templates import render
-from doodl.files import write
+from doodl.files import read, write
+from doodl.images import located
 
 
 def write_sheet(
     questions: Sequence[Question], methods: Sequence[Method], folder: Path
 ) -> None:
-    """Write the folder `sheet`, which raters get: nothing in it tells the methods."""
+    """Write the folder `sheet`, which raters get: nothing in it tells the methods.
+
+    Each question shows two results, and the picture that was given with the prompt,
+    for example of the thing that is asked for, where there is one.
+
+    Args:
+        questions: of the sheet.
+        methods: whose results they compare.
+        folder: of the report.
+    """
     folder = folder / "sheet"
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     results = {
@@ -25,15 +38,38 @@ def write_sheet(
     }
     shown = []
     for q in questions:
-        names = [
-            copied(results[side, q.prompt, q.seed].after, folder / "pictures")
-            for side in (q.left, q.right)
-        ]
-        pair = [name[1] for name in names if name]
-        shown.append({"id": q.id, "prompt": q.prompt, "pictures": pair})
-    kept = {name for question in shown for name in question["pictures"]}
-    for copy in (folder / "pictures").glob("[0-9a-f]" * 16 + ".png"):
+        pair = [results[side, q.prompt, q.seed] for side in (q.left, q.right)]
+        copies = [copied(one.after, folder / "pictures") for one in pair]
+        question = {
+            "id": q.id,
+            "prompt": pair[0].prompt or pair[1].prompt,
+            "pictures": [copy[-1] for copy in copies if copy],
+        }
+        given = filter(None, (_given(one, folder / "pictures") for one in pair))
+        shown.append(question | {"given": next(given, None)})
+    kept = {name for one in shown for name in [*one["pictures"], one["given"]]}
+    for copy in (folder / "pictures").glob("[0-9a-f]" * 16 + ".*"):
         if copy.name not in kept:  # of an older sheet
             copy.unlink()
-    data = {"sheet": sheet_id(questions), "questions": shown}
+    # A browser keeps answers for these pictures, not for others of the same names.
+    content = hashlib.blake2b(json.dumps(shown).encode(), digest_size=8).hexdigest()
+    data = {"sheet": sheet_id(questions), "content": content, "questions": shown}
     write(folder / "index.html", render("sheet", data, title="Rating sheet").encode())
+
+
+def _given(result: Result, pictures: Path) -> str | None:
+    """Copy the picture that was given with a prompt; return the copy's name.
+
+    It is None without one, and where the file is no longer the same.
+    """
+    if result.image is None:
+        return None
+    digest = result.row.get("image_digest")
+    try:
+        path = located(result.image)
+        content = read(path, "a picture")
+        if digest in (None, "", hashlib.blake2b(content, digest_size=8).hexdigest()):
+            return (copied(path, pictures) or [None])[-1]
+    except ValueError:
+        pass
+    return None
