@@ -435,11 +435,16 @@ def test_raters_see_the_picture_that_was_given(sheet, tmp_path):
     browser = sheet(image=str(tmp_path / "thing.png"))
     (given,) = find(browser, "#given img")
     assert given.is_displayed()
+    assert given.get_attribute("naturalWidth") == "8"
     name = given.get_attribute("src").rpartition("/")[2]
     copy = tmp_path / "report" / "sheet" / "pictures" / name
     assert torch.equal(load(copy), load(tmp_path / "thing.png"))
     assert "thing" not in browser.page_source
     assert "the text and the given picture" in find(browser, "#ask")[0].text
+    browser.get((tmp_path / "report" / "index.html").as_uri())
+    find(browser, "#grid .open")[0].click()
+    (given,) = find(browser, "#view-given img")
+    assert given.get_attribute("naturalWidth") == "8"
 
 
 # Without a browser ------------------------------------------------------------------
@@ -488,7 +493,7 @@ def test_near_is_explained_where_it_is_shown(results, tmp_path):
         for row in method.rows.values():
             row["moved"] = 0.1
     page = write_report(evaluate(methods), tmp_path / "report").read_text()
-    assert page.count("<dt>right and near, %</dt>") == 2
+    assert page.count("<dt>near, %</dt>") == 2
     assert "<h2>What to keep in mind</h2>" in page
     assert page.count("Near is what moved by at most 0.1") == 1
 

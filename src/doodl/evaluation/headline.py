@@ -13,7 +13,7 @@ from doodl.evaluation.summary import MEANINGS, METRICS, Evaluation, gain
 
 SHARES = (
     ("right_after", "right, %", 100),
-    ("near", "right and near, %", 100),
+    ("near", "near, %", 100),
     ("clip_after", "CLIP score", 1),
 )
 """Further scores of a tile: columns, labels and factors."""
@@ -41,7 +41,7 @@ def headline(evaluation: Evaluation) -> tuple[str, str]:
         lead = f"Compared by {meaning}, on the same prompts and seeds."
         return _standing(methods[0].name, found, len(methods) - 1), lead
     figures = findings(evaluation)[0].partition(": ")[2]
-    lead = figures[:1].upper() + figures[1:]
+    lead = zeros(figures[:1].upper() + figures[1:])
     (other, difference), first = found[0], methods[0].name
     if not difference.excludes_zero:
         return f"{first} and {other} are not told apart", lead

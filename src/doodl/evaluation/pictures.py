@@ -14,8 +14,8 @@ from PIL import Image, ImageSequence
 from doodl.evaluation.favourites import reported
 from doodl.evaluation.layouts import Result, known
 from doodl.evaluation.records import opened
-from doodl.files import write
-from doodl.images import encode, load, to_pil
+from doodl.files import read, write
+from doodl.images import encode, load, located, to_pil
 
 SMALL = 256
 """Pictures with longer sides have a thumbnail of this size."""
@@ -56,6 +56,28 @@ def copied(path: Path | None, folder: Path) -> list[str] | None:
         write(small, _webp(picture, quality=80))
         write(large, content)
     return [small.name, large.name]
+
+
+def given(result: Result, folder: Path) -> str | None:
+    """Copy the picture that was given with a prompt; return the copy's name.
+
+    It is None without one, and where the file is no longer the same.
+
+    Args:
+        result: of the prompt.
+        folder: of the copy.
+    """
+    if result.image is None:
+        return None
+    digest = result.row.get("image_digest")
+    try:
+        path = located(result.image)
+        content = read(path, "a picture")
+        if digest in (None, "", hashlib.blake2b(content, digest_size=8).hexdigest()):
+            return (copied(path, folder) or [None])[-1]
+    except ValueError:
+        pass
+    return None
 
 
 def _there(path: Path) -> bool:

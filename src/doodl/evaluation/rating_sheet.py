@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from doodl.evaluation.folders import Method
-from doodl.evaluation.layouts import Result
-from doodl.evaluation.pictures import copied
+from doodl.evaluation.pictures import copied, given
 from doodl.evaluation.ratings import Question, sheet_id
 from doodl.evaluation.templates import render
-from doodl.files import read, write
-from doodl.images import located
+from doodl.files import write
 
 
 def write_sheet(
@@ -45,8 +43,8 @@ def write_sheet(
             "prompt": pair[0].prompt or pair[1].prompt,
             "pictures": [copy[-1] for copy in copies if copy],
         }
-        given = filter(None, (_given(one, folder / "pictures") for one in pair))
-        shown.append(question | {"given": next(given, None)})
+        references = filter(None, (given(one, folder / "pictures") for one in pair))
+        shown.append(question | {"given": next(references, None)})
     kept = {name for one in shown for name in [*one["pictures"], one["given"]]}
     for copy in (folder / "pictures").glob("[0-9a-f]" * 16 + ".*"):
         if copy.name not in kept:  # of an older sheet
@@ -55,21 +53,3 @@ def write_sheet(
     content = hashlib.blake2b(json.dumps(shown).encode(), digest_size=8).hexdigest()
     data = {"sheet": sheet_id(questions), "content": content, "questions": shown}
     write(folder / "index.html", render("sheet", data, title="Rating sheet").encode())
-
-
-def _given(result: Result, pictures: Path) -> str | None:
-    """Copy the picture that was given with a prompt; return the copy's name.
-
-    It is None without one, and where the file is no longer the same.
-    """
-    if result.image is None:
-        return None
-    digest = result.row.get("image_digest")
-    try:
-        path = located(result.image)
-        content = read(path, "a picture")
-        if digest in (None, "", hashlib.blake2b(content, digest_size=8).hexdigest()):
-            return (copied(path, pictures) or [None])[-1]
-    except ValueError:
-        pass
-    return None

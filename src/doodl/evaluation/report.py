@@ -11,10 +11,10 @@ from typing import Any
 
 from doodl.evaluation.curves import caption, curves
 from doodl.evaluation.folders import Method
-from doodl.evaluation.headline import headline, summary, tile, title
+from doodl.evaluation.headline import headline, summary, tile, title, zeros
 from doodl.evaluation.layouts import Result
 from doodl.evaluation.markdown import findings
-from doodl.evaluation.pictures import copied, film
+from doodl.evaluation.pictures import copied, film, given
 from doodl.evaluation.rating_sheet import write_sheet
 from doodl.evaluation.ratings import KEY, key_of, make_sheet
 from doodl.evaluation.scores import Scores
@@ -61,7 +61,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
         headline=headline(evaluation),
         summary=summary(evaluation),
         tiles=[tile(evaluation, method) for method in evaluation.methods],
-        findings=findings(evaluation) if len(methods) > 2 else [],
+        findings=list(map(zeros, findings(evaluation))) if len(methods) > 2 else [],
         notes=evaluation.notes,
         curves=curves(evaluation),
         caption=caption(evaluation),
@@ -92,10 +92,13 @@ def _entry(evaluation: Evaluation, key: Key, folder: Path) -> dict[str, Any]:
     """Return one generation as the page shows it."""
     rows = [m.rows.get(key) for m in evaluation.methods]
     known = next(row for row in rows if row is not None)
+    results = filter(None, (m.method.results.get(key) for m in evaluation.methods))
+    references = filter(None, (given(one, folder / "pictures") for one in results))
     return {
         "prompt": key[0],
         "seed": str(key[1]),
         "category": known["category"],
+        "given": next(references, None),
         "shots": [
             row and _shot(m.method, m.method.results[key], row, folder)
             for m, row in zip(evaluation.methods, rows, strict=True)

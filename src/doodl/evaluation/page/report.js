@@ -76,6 +76,12 @@ function look(index) {
   $("view-title").textContent = entry.prompt;
   $("view-seed").textContent = "seed " + entry.seed +
     (entry.category ? " · " + entry.category : "");
+  const given = $("view-given");
+  given.hidden = !entry.given;
+  if (entry.given) {
+    given.firstChild.src = "pictures/" + entry.given;
+    given.firstChild.classList.toggle("tiny", entry.given.endsWith(".png"));
+  }
   const shots = make("div", "shots");
   entry.shots.forEach((shot, i) => shots.append(figure(shot, i, entry.prompt, true)));
   $("view-body").replaceChildren(shots);
