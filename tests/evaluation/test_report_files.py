@@ -52,6 +52,14 @@ def test_the_headline_is_one_sentence_on_all_pairs(written, gains, headline):
     assert re.findall(r"<h1[^>]*>(.*?)</h1>", written(**gains)) == [headline]
 
 
+def test_the_headline_names_what_is_not_compared(results, run, tmp_path):
+    folders = [results("a", gains=(0.2,)), results("b")]
+    folders.append(results("c", prompts=("a blue star",)))
+    run("report", *folders, "--output", tmp_path / "report")
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "<h1>a is ahead of b; c: not compared</h1>" in page
+
+
 def test_more_than_three_comparisons_are_folded(written):
     assert "<details" not in written(x=0.3, y=0.2, z=0.1).partition("<main>")[0]
     page = written(a=0.3, b=0.2, c=0.1, d=0)

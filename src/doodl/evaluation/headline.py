@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from doodl.evaluation.markdown import cell, findings
@@ -33,15 +33,15 @@ def headline(evaluation: Evaluation) -> tuple[str, str]:
         for a, b, comparison in evaluation.pairs(column)
         if a is methods[0]
     ]
+    lines = [zeros(line) for line in findings(evaluation)]
     if not any(difference.known for _, difference in found):
-        figures = findings(evaluation)
-        return words([m.name for m in methods]), figures[0] if len(figures) == 1 else ""
+        return words([m.name for m in methods]), lines[0] if len(lines) == 1 else ""
     if len(methods) > 2:
         meaning = MEANINGS[column]
         lead = f"Compared by {meaning}, on the same prompts and seeds."
-        return _standing(methods[0].name, found, len(methods) - 1), lead
-    figures = findings(evaluation)[0].partition(": ")[2]
-    lead = zeros(figures[:1].upper() + figures[1:])
+        return _standing([m.name for m in methods], dict(found)), lead
+    figures = lines[0].partition(": ")[2]
+    lead = figures[:1].upper() + figures[1:]
     (other, difference), first = found[0], methods[0].name
     if not difference.excludes_zero:
         return f"{first} and {other} are not told apart", lead
@@ -59,19 +59,29 @@ def _change(method: Scored, column: str) -> str:
     return f"{method.name} {verb} {MEANINGS[column]}"
 
 
-def _standing(first: str, found: Sequence[tuple[str, Interval]], others: int) -> str:
-    """Return where the first method stands among the others."""
-    groups: dict[str, list[str]] = {
-        "ahead of": [n for n, d in found if d.excludes_zero and d.mean > 0],
-        "behind": [n for n, d in found if d.excludes_zero and d.mean < 0],
-        "not told apart from": [n for n, d in found if d.known and not d.excludes_zero],
+def _standing(names: Sequence[str], found: Mapping[str, Interval]) -> str:
+    """Return where the first method stands among the others.
+
+    Args:
+        names: of all methods.
+        found: difference of the first method to others, by their names.
+    """
+    known = {name: found[name] for name in names if name in found and found[name].known}
+    clear = {name: d.mean for name, d in known.items() if d.excludes_zero}
+    groups = {
+        "ahead of": [name for name, mean in clear.items() if mean > 0],
+        "behind": [name for name, mean in clear.items() if mean < 0],
+        "not told apart from": [name for name in known if name not in clear],
     }
+    every = f"all {len(names) - 1} others"
     parts = [
-        f"{verb} {f'all {others} others' if len(names) == others > 2 else words(names)}"
-        for verb, names in groups.items()
-        if names
+        f"{verb} {every if len(group) == len(names) - 1 > 2 else words(group)}"
+        for verb, group in groups.items()
+        if group
     ]
-    return f"{first} is {words(parts, ', and ' if len(parts) > 2 else ' and ')}"
+    sentence = f"{names[0]} is {words(parts, ', and ' if len(parts) > 2 else ' and ')}"
+    unknown = [name for name in names[1:] if name not in known]
+    return f"{sentence}; {words(unknown)}: not compared" if unknown else sentence
 
 
 def words(names: Sequence[str], last: str = " and ") -> str:

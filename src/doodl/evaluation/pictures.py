@@ -74,7 +74,8 @@ def given(result: Result, folder: Path) -> str | None:
         path = located(result.image)
         content = read(path, "a picture")
         if digest in (None, "", hashlib.blake2b(content, digest_size=8).hexdigest()):
-            return (copied(path, folder) or [None])[-1]
+            copies = copied(path, folder)
+            return copies[-1] if copies else None
     except ValueError:
         pass
     return None

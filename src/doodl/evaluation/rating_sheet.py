@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from doodl.evaluation.folders import Method
 from doodl.evaluation.pictures import copied, given
@@ -34,7 +35,7 @@ def write_sheet(
         for m in methods
         for key, result in m.results.items()
     }
-    shown = []
+    shown: list[dict[str, Any]] = []
     for q in questions:
         pair = [results[side, q.prompt, q.seed] for side in (q.left, q.right)]
         copies = [copied(one.after, folder / "pictures") for one in pair]
