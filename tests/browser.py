@@ -27,3 +27,18 @@ def browser(tmp_path_factory):
     service = webdriver.ChromeService(executable_path=driver)
     with webdriver.Chrome(options=options, service=service) as running:
         yield running
+
+
+def find(browser, selector):
+    """Return the elements that a CSS selector finds."""
+    return browser.find_elements("css selector", selector)
+
+
+def put(browser, selector, value):
+    """Set a field as a hand does: its value, and the event."""
+    script = (
+        "const field = document.querySelector(arguments[0]);"
+        "field.value = arguments[1];"
+        "field.dispatchEvent(new Event('input', {bubbles: true}));"
+    )
+    browser.execute_script(script, selector, str(value))

@@ -142,3 +142,32 @@ def refused(capsys):
         return err[7:-1]
 
     return call
+
+
+@pytest.fixture
+def page(browser, results, run, tmp_path):
+    """Opens the report of two methods; checks its log when the test has ended."""
+
+    def open_(prompts=("a red circle", "a blue star"), **settings):
+        first = results("doodl", prompts, gains=(0.3, -0.2, 0.1, 0.0), **settings)
+        second = results("one_step", prompts, settings=results.one_step, **settings)
+        run("report", first, second, "--output", tmp_path / "report")
+        browser.get_log("browser"), browser.get_log("performance")
+        browser.get((tmp_path / "report" / "index.html").as_uri())
+        return browser
+
+    yield open_
+    assert browser.get_log("browser") == []
+    asked = [
+        json.loads(line["message"])["message"]
+        for line in browser.get_log("performance")
+    ]
+    # A browser that has just begun also asks for pages of its own.
+    urls = [
+        message["params"]["request"]["url"]
+        for message in asked
+        if message["method"] == "Network.requestWillBeSent"
+        and message["params"]["documentURL"].startswith(tmp_path.as_uri())
+    ]
+    assert urls
+    assert [u for u in urls if not u.startswith(("file://", "data:"))] == []

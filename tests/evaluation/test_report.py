@@ -1,5 +1,6 @@
 """The report in a browser: it slides, filters and sorts, and prompts do nothing."""
 
+import itertools
 import json
 import re
 import shlex
@@ -7,60 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
-from doodl.evaluation.folders import read_method
-from doodl.evaluation.pictures import film
-from doodl.evaluation.report import command
-from doodl.images import load, save
+from browser import find, put
 
 HIT = "document.title='hit'"
 EVIL = f'<img src=x onerror="{HIT}"></script><script>{HIT}</script> {{{{ 7*7 }}}} \'&"'
 
+
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-
-
-@pytest.fixture
-def page(browser, results, run, tmp_path):
-    """Opens the report of two methods; checks its log when the test has ended."""
-
-    def open_(prompts=("a red circle", "a blue star"), **settings):
-        first = results("doodl", prompts, gains=(0.3, -0.2, 0.1, 0.0), **settings)
-        second = results("one_step", prompts, settings=results.one_step, **settings)
-        run("report", first, second, "--output", tmp_path / "report")
-        browser.get_log("browser"), browser.get_log("performance")
-        browser.get((tmp_path / "report" / "index.html").as_uri())
-        return browser
-
-    yield open_
-    assert browser.get_log("browser") == []
-    asked = [
-        json.loads(line["message"])["message"]
-        for line in browser.get_log("performance")
-    ]
-    # A browser that has just begun also asks for pages of its own.
-    urls = [
-        message["params"]["request"]["url"]
-        for message in asked
-        if message["method"] == "Network.requestWillBeSent"
-        and message["params"]["documentURL"].startswith(tmp_path.as_uri())
-    ]
-    assert urls
-    assert [u for u in urls if not u.startswith(("file://", "data:"))] == []
-
-
-def find(browser, selector):
-    return browser.find_elements("css selector", selector)
-
-
-def put(browser, selector, value):
-    """Set a field as a hand does: its value, and the event."""
-    script = (
-        "const field = document.querySelector(arguments[0]);"
-        "field.value = arguments[1];"
-        "field.dispatchEvent(new Event('input', {bubbles: true}));"
-    )
-    browser.execute_script(script, selector, str(value))
 
 
 def gains(browser):
@@ -103,8 +58,27 @@ def test_the_worst_comes_first_and_sorting_sorts(page):
     put(browser, "#sort", "best")
     assert gains(browser) == [0.3, 0.1, 0.0, -0.2]
     put(browser, "#sort", "prompt")
-    prompts = [node.text for node in find(browser, "#grid h3")]
-    assert prompts == ["a blue star"] * 2 + ["a red circle"] * 2
+    assert gains(browser) == [0.1, 0.0, 0.3, -0.2]
+
+
+def test_sorted_by_prompt_each_has_a_heading_and_its_seeds_in_a_row(page):
+    browser = page(seeds=(2, 10, 1))
+    put(browser, "#sort", "prompt")
+    groups = find(browser, "#grid .group")
+    prompts = [find(group, "h3")[0].text for group in groups]
+    assert prompts == ["a blue star", "a red circle"]
+    for group in groups:
+        seeds = [node.text for node in find(group, ".card header")]
+        assert seeds == ["seed 1", "seed 2", "seed 10"]
+        assert len({card.location["y"] for card in find(group, ".card")}) == 1
+    find(browser, "#grid .card")[2].send_keys("j")
+    browser.switch_to.active_element.send_keys("\ue007")
+    assert find(browser, "#view-title")[0].text == "a red circle"
+    assert find(browser, "#view-seed")[0].text == "seed 1"
+    browser.switch_to.active_element.send_keys("\ue00c")
+    put(browser, "#sort", "worst")
+    assert find(browser, "#grid .group") == []
+    assert len(find(browser, "#grid > .card")) == 6
 
 
 def test_filters_filter(page):
@@ -129,8 +103,11 @@ def test_the_method_decides_what_is_sorted_and_filtered(page):
 
 def test_a_closer_look_has_the_command_and_goes_on_by_keyboard(page):
     browser = page()
+    prompt, seed = find(browser, "#grid .card header")[0].text.split("\n")
     find(browser, "#grid .card")[0].send_keys("\ue007")  # enter
     assert find(browser, "#view")[0].get_attribute("open") is not None
+    assert find(browser, "#view-title")[0].text == prompt
+    assert find(browser, "#view-seed")[0].text == seed
     first = find(browser, "#view-title")[0].text, find(browser, "#view-seed")[0].text
     assert "doodl fit --data.prompts" in find(browser, "#view code")[0].text
     browser.switch_to.active_element.send_keys("\ue014")
@@ -140,35 +117,97 @@ def test_a_closer_look_has_the_command_and_goes_on_by_keyboard(page):
     assert find(browser, "#view")[0].get_attribute("open") is None
 
 
-def test_the_scrubber_shows_the_picture_of_each_update(page, results):
+def test_the_command_has_the_configuration_where_the_page_is_opened(
+    browser, results, run, tmp_path
+):
+    folder = results("it's a café", prompts=("one $& prompt",))
+    (folder / "config.yaml").write_text("")
+    run("report", folder)
+    page = (folder / "report" / "index.html").read_text()
+    assert str(tmp_path) not in page  # no path of the maker's machine
+    moved = folder.rename(tmp_path / "moved it's $&")
+    browser.get((moved / "report" / "index.html").as_uri())
+    find(browser, "#grid .open")[0].click()
+    words = shlex.split(find(browser, "#view code")[0].text)
+    assert words[:3] == ["doodl", "fit", "--config"]
+    assert words[3] == str(moved / "config.yaml")
+    assert words[5] == '["one $& prompt"]'
+
+
+def test_the_scrubber_begins_at_the_chosen_update_and_shows_each(page):
     frames = [torch.full((3, 8, 8), 60 * u, dtype=torch.uint8) for u in range(4)]
     browser = page(films=frames)
+    put(browser, "#sort", "best")
     find(browser, "#grid .card")[0].send_keys("\ue007")
     (slider, *_), (cell, *_) = find(browser, ".scrub input"), find(browser, ".cell")
+    words = find(browser, ".scrub output")[0]
     assert not cell.is_displayed()  # the result, until a hand moves the scrubber
+    assert words.text == "update 3 of 3, the chosen one · guide 1.100 · judge 0.800"
     seen = []
-    for _ in range(4):
-        seen.append(find(browser, ".scrub output")[0].text.partition(" ·")[0])
+    for _ in range(3):
         slider.send_keys("\ue012")
-    assert seen == [f"update {u} of 3" for u in (3, 2, 1, 0)]
+        seen.append(words.text.partition(" ·")[0])
+    assert seen == [f"update {u} of 3" for u in (2, 1, 0)]
     assert cell.is_displayed()
-    place = cell.value_of_css_property("background-position")
-    assert place == "0% 0%"
-    assert "guide 0.200" in find(browser, ".scrub output")[0].text
+    assert cell.value_of_css_property("background-position") == "0% 0%"
+    assert "guide 0.200" in words.text
     slider.send_keys("\ue014")
     assert cell.value_of_css_property("background-position") == "100% 0%"
     find(browser, "#view .pair input")[0].send_keys("\ue014")
     assert not cell.is_displayed()
+    assert words.text.startswith("update 3 of 3, the chosen one")  # as the picture is
+    browser.switch_to.active_element.send_keys("\ue00c")
+    put(browser, "#sort", "worst")  # each update has lowered the guide's score
+    find(browser, "#grid .card")[0].send_keys("\ue007")
+    words = find(browser, ".scrub output")[0]
+    assert words.text.startswith("update 0 of 3, the chosen one · guide 0.200")
+
+
+def test_a_change_that_rounds_to_zero_has_no_sign_and_no_colour(page):
+    browser = page(judge_first=0.5004, judge_best=0.5)
+    changes = find(browser, "#grid .numbers")
+    assert {change.text for change in changes} == {"judge 0.500 → 0.500 0.000"}
+    assert find(browser, "#grid .up, #grid .down") == []
+
+
+def test_a_phone_has_two_pictures_side_by_side_and_no_broken_figure(
+    page, results, run, tmp_path
+):
+    browser = page(("a red circle",))
+    folders = [results(name, seeds=(0,)) for name in "abc"]
+    run("report", *folders, "--output", tmp_path / "three")
+    size = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get((tmp_path / "three" / "index.html").as_uri())
+    assert all(pair.size["width"] > 150 for pair in find(browser, "#grid .pair"))
+    parts = find(browser, "#grid .numbers span")
+    assert all(part.size["height"] < 20 for part in parts)  # one line
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("width", [390, 768, 1400])
+def test_the_labels_of_the_bar_stand_at_one_height(page, width):
+    browser = page()
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    labels = find(browser, ".bar label")
+    places = {}
+    for label in labels:
+        places.setdefault(label.rect["y"] + label.rect["height"], set()).add(
+            label.rect["y"]
+        )
+    assert all(len(tops) == 1 for tops in places.values())
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_a_prompt_with_markup_is_text(page):
     browser = page((EVIL, "a blue star"))
-    assert browser.title == "Report"
+    assert browser.title == "doodl and one_step – doodl report"
     shown = {node.get_attribute("textContent") for node in find(browser, "#grid h3")}
     assert EVIL in shown
     assert find(browser, "img[src='x']") == []
     find(browser, "#grid .card")[0].send_keys("\ue007")
-    assert browser.title == "Report"
+    assert browser.title == "doodl and one_step – doodl report"
 
 
 @pytest.mark.parametrize("width", [360, 1280])
@@ -186,14 +225,17 @@ def test_nothing_is_wider_than_the_screen(page, width):
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_two_thousand_generations_open_in_two_seconds_of_script(page):
+@pytest.mark.parametrize("prompts", [2, 500])
+def test_two_thousand_generations_open_in_two_seconds_of_script(page, prompts):
     browser = page([f"prompt number {i}" for i in range(2)], seeds=[0])
     text = find(browser, "#data")[0].get_attribute("textContent")
     data = json.loads(text)
     data["entries"] = [
-        entry | {"seed": str(number)}
-        for number in range(1000)
-        for entry in data["entries"]
+        entry | {"seed": str(seed), "prompt": f"prompt number {number}"}
+        for number in range(prompts)
+        for seed, entry in zip(
+            range(2000 // prompts), itertools.cycle(data["entries"]), strict=False
+        )
     ]
     path = Path(browser.current_url.removeprefix("file://"))
     many = json.dumps(data).replace("<", "\\u003c")
@@ -204,155 +246,11 @@ def test_two_thousand_generations_open_in_two_seconds_of_script(page):
     browser.execute_cdp_cmd("Performance.enable", {})
     browser.refresh()
     assert find(browser, "#count")[0].text == "2000 of 2000"
+    for sort in ("worst", "prompt"):
+        put(browser, "#sort", sort)
+        assert len(find(browser, "#grid .card")) < 500  # the others as one scrolls
+    assert len(find(browser, "#grid .group")) > 0
     metrics = browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
     seconds = {metric["name"]: metric["value"] for metric in metrics}
     assert seconds["ScriptDuration"] < 2
-    assert len(find(browser, "#grid .card")) < 500  # the others as one scrolls
     browser.execute_cdp_cmd("Performance.disable", {})
-
-
-def test_answers_of_the_rating_sheet_are_counted(page, run, tmp_path):
-    browser = page()
-    browser.get((tmp_path / "report" / "sheet" / "index.html").as_uri())
-    source = browser.page_source
-    assert "one_step" not in source
-    given = {path.name for path in (tmp_path / "report" / "sheet").rglob("*.*")}
-    assert "index.html" in given
-    assert {name for name in given if not name.endswith(".png")} == {"index.html"}
-    assert "doodl" not in source
-    body = find(browser, "body")[0]
-    for key in ("\ue012", "\ue014", " ", "\ue012"):
-        body.send_keys(key)
-    href = find(browser, "#export")[0].get_attribute("href")
-    content = browser.execute_script(
-        "return decodeURIComponent(arguments[0].split(',').slice(1).join(','))", href
-    )
-    assert sorted(json.loads(content)["answers"].values()) == [
-        *("left", "left"),
-        *("right", "same"),
-    ]
-    (tmp_path / "answers.json").write_text(content)
-    key = tmp_path / "report" / "sheet_key.json"
-    printed = run("test", "--ratings", tmp_path / "answers.json", "--sheet", key)
-    counts = re.search(r"(\d) / (\d) / (\d)", printed).groups()
-    assert sum(map(int, counts)) == 4
-    assert counts[1] == "1"
-
-
-# Without a browser ------------------------------------------------------------------
-
-
-def test_a_prompt_cannot_leave_its_place_in_the_page(results, run, tmp_path):
-    run("report", results(prompts=(EVIL,)), "--output", tmp_path / "report")
-    html = (tmp_path / "report" / "index.html").read_text()
-    assert html.count("<script") == html.count("</script>") == 2
-    assert "<img" not in html
-    assert html.count("7*7") == html.count("{{ 7*7 }}") > 0
-
-
-def test_one_method_has_a_page_without_a_rating_sheet(results, run, tmp_path):
-    folder = results()
-    assert "index.html" in run("report", folder)
-    assert not (folder / "report" / "sheet").exists()
-    page = (folder / "report" / "index.html").read_text()
-    assert page.count("<svg") == 2
-    assert "<h1>doodl raises the judge&#39;s score</h1>" in page
-
-
-def test_a_film_is_a_sheet_of_its_frames(results, tmp_path):
-    frames = [torch.full((3, 6, 8), 50 * u, dtype=torch.uint8) for u in range(5)]
-    folder = results(films=frames)
-    found = film(next(iter(read_method(folder, "m", {}).results.values())), tmp_path)
-    assert (found["columns"], found["rows"]) == (3, 2)
-    assert found["updates"] == [0, 1, 2, 3, 4]
-    assert found["judge"][0] == 0.5
-    assert found["judge"][4] is None  # no record of that update
-    sheet = load(tmp_path / found["sheet"])
-    assert sheet.shape == (3, 12, 24)
-    for number in range(5):
-        row, column = divmod(number, 3)
-        cell = sheet[:, 6 * row : 6 * row + 6, 8 * column : 8 * column + 8]
-        assert (cell * 255).round().unique().tolist() == [50 * number]
-
-
-def test_equal_pictures_of_updates_have_a_frame_each(results, tmp_path):
-    values = (0, 0, 90, 90, 90, 200)
-    frames = [torch.full((3, 6, 8), value, dtype=torch.uint8) for value in values]
-    folder = results(films=frames)
-    found = film(next(iter(read_method(folder, "m", {}).results.values())), tmp_path)
-    assert found["updates"] == [0, 1, 2, 3, 4, 5]
-    sheet = load(tmp_path / found["sheet"])
-    corners = (sheet[0, ::6, ::8] * 255).round().flatten().tolist()
-    assert tuple(corners) == values
-
-
-def test_a_damaged_film_is_left_out(results, run):
-    frames = [torch.randint(0, 255, (3, 8, 8), dtype=torch.uint8) for _ in range(3)]
-    folder = results(films=frames)
-    one, other, *_ = sorted(folder.glob("*/trajectory.png"))
-    one.write_bytes(b"no picture")
-    other.write_bytes(other.read_bytes()[:-150])
-    run("report", folder)
-    page = (folder / "report" / "index.html").read_text()
-    assert page.count("-u.webp") == 2
-
-
-def test_raters_are_not_told_the_methods_by_the_texts_of_pictures(
-    results, run, tmp_path
-):
-    folders = [results(name, seeds=(0,)) for name in ("doodl", "one_step")]
-    for folder in folders:
-        for path in folder.glob("*/best.png"):
-            save(load(path), path, {"Sampler": folder.name})
-    place = tmp_path / "report" / "sheet" / "pictures"
-    save(torch.rand(3, 8, 8), place / "0123456789abcdef.png", {"Sampler": "old"})
-    run("report", *folders, "--output", tmp_path / "report")
-    copies = list(place.iterdir())
-    assert len(copies) == 1  # both methods have the same pixels
-    with Image.open(copies[0]) as copy:
-        assert copy.text == {}
-    assert torch.equal(load(copies[0]), load(next(folders[0].glob("*/best.png"))))
-
-
-def test_large_pictures_have_thumbnails(results, run, tmp_path):
-    run("report", results(side=400, seeds=(0,)), "--output", tmp_path / "report")
-    names = {path.name for path in (tmp_path / "report" / "pictures").iterdir()}
-    assert len(names) == 4
-    assert sum(name.endswith("-s.webp") for name in names) == 2
-
-
-def test_the_command_survives_a_shell(results):
-    prompt = "a 'red' circle; rm -rf $HOME"
-    method = read_method(results(prompts=(prompt,), seeds=(3,)), "m", {})
-    (method.folder / "config.yaml").write_text("")
-    words = shlex.split(command(method, next(iter(method.results.values()))))
-    assert words[:2] == ["doodl", "fit"]
-    assert json.loads(words[words.index("--data.prompts") + 1]) == [prompt]
-    assert words[words.index("--data.seeds") + 1] == "[3]"
-
-
-def test_the_command_makes_the_picture_again(shapes, tmp_path, monkeypatch):
-    from doodl.cli import main
-
-    monkeypatch.chdir(tmp_path)
-    save(torch.rand(3, 32, 32), tmp_path / "thing.png")
-    lines = ["prompt,image,negative_prompt", "a red circle,thing.png,blue"]
-    lines += ["a star,thing.png,"]
-    (tmp_path / "prompts.csv").write_text("\n".join(lines))
-    asked = ["--config", "personalization", "--data.images", "null"]
-    asked += ["--data.prompts", "prompts.csv", "--data.seeds", "[0,1]"]
-    asked += ["--model.num_steps", "2", "--model.num_updates", "2"]
-    main(["fit", *asked, "--results.folder", "results/first"])
-    method = read_method(Path("results/first"), "first", {})
-    result = method.results["a red circle", 1]
-    words = shlex.split(command(method, result))
-    assert words[:1] == ["doodl"]
-    main(words[1:])
-    (again,) = Path("results/again").glob("*/best.png")
-    # Another size of the batch changes round-off, and nothing else.
-    assert (load(again) - load(result.after)).abs().max() < 0.02
-
-
-def test_a_target_text_of_its_own_has_no_command(results):
-    method = read_method(results(guide_prompt="something else"), "m", {})
-    assert command(method, next(iter(method.results.values()))) == ""

@@ -5,21 +5,19 @@ from __future__ import annotations
 import io
 import math
 import re
-import warnings
 from collections import defaultdict
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from doodl.evaluation.cost import calls_made
-from doodl.evaluation.layouts import number
-from doodl.evaluation.records import updates
+from doodl.evaluation.favourites import reported, reports_last
+from doodl.evaluation.layouts import Result, number
 from doodl.evaluation.scores import Scored
 from doodl.evaluation.statistics import Interval, Key, clustered_mean
 from doodl.evaluation.summary import Evaluation
 
 COLOURS = ("#2f6fde", "#d9622b", "#2f9e6e", "#9b51c9", "#c9356f", "#8a7a18")
-"""Of methods, in their order; the page has the same."""
+"""Of methods, in their order; each stands for a colour of the page and its theme."""
 INK = "#123456"
 """Stands for the page's text colour, which changes with its theme."""
 MOST_POINTS = 60
@@ -28,23 +26,49 @@ Point = tuple[float, Interval]
 
 
 def curves(evaluation: Evaluation) -> list[str]:
-    """Return SVG drawings, one for each score that was recorded over updates."""
+    """Return SVG drawings, one for each score that was recorded over updates.
+
+    Scores of different guides, or of different judges, are not drawn on one axis.
+    """
     drawn = []
     for part in ("guide", "judge"):
+        if f"{part}_after" in evaluation.incomparable:
+            continue
         lines = [(m.name, points(m, part)) for m in evaluation.methods]
         if any(len(found) > 1 for _, found in lines):
             drawn.append(_draw(part, lines))
     return drawn
 
 
+def caption(evaluation: Evaluation) -> str:
+    """Return which picture the scores of a curve belong to."""
+    ends = {
+        m.name: {reports_last(r) for r in m.method.results.values() if reported(r)}
+        for m in evaluation.methods
+    }
+    last = [name for name, found in ends.items() if True in found]
+    favourite = "Scores are those of the picture that the guide prefers so far"
+    if not any(False in found for found in ends.values()):
+        shown = "Scores are those of the picture after each update"
+    elif last:
+        shown = f"{favourite}; those of {' and '.join(last)} of the last picture"
+    else:
+        shown = favourite
+    return (
+        f"{shown}, so that a curve ends at the method's result. Bands and bars are 95% "
+        "intervals; a method that records no updates is one point."
+    )
+
+
 def points(method: Scored, part: str) -> list[Point]:
     """Return the mean score after every recorded update, over calls spent.
 
-    A generation that ended early keeps its last score. A method without a record of its
-    updates is one point: its result at its cost.
+    The score is that of the picture that would be the result after this update, so
+    that a curve ends at the method's result. A generation that ended early keeps it. A
+    method without a record of its updates is one point: its result at its cost.
     """
     records = {
-        key: _record(result.metrics, part)
+        key: _record(result, part)
         for key, result in method.method.results.items()
         if result.metrics is not None
     }
@@ -68,11 +92,11 @@ def points(method: Scored, part: str) -> list[Point]:
     return [(fmean(spent[u]), clustered_mean(scores[u])) for u in kept]
 
 
-def _record(path: Path, part: str) -> dict[int, tuple[float, float]]:
+def _record(result: Result, part: str) -> dict[int, tuple[float, float]]:
     """Return calls spent and score after each update, where both are known."""
     found = {}
-    for line in updates(path):
-        calls, value = calls_made(line), number(line.get(part))
+    for line, best in reported(result):
+        calls, value = calls_made(line), number(best.get(part))
         if calls is not None and not math.isnan(value):
             found[line["update"]] = calls.equivalents, value
     return found
@@ -84,14 +108,14 @@ def _draw(part: str, lines: list[tuple[str, list[Point]]]) -> str:
     from matplotlib.figure import Figure
 
     options: dict[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": part}
-    options |= {"font.family": "sans-serif", "font.size": 10}
+    options |= {"font.family": "sans-serif", "font.size": 11}
     with rc_context(options):
-        figure = Figure(figsize=(5.6, 3.1), layout="constrained")
+        figure = Figure(figsize=(4.9, 3.0), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
-        for number, (name, found) in enumerate(lines):
-            _line(axes, name, found, COLOURS[number % len(COLOURS)])
-        axes.set_title(part, loc="left", color=INK, fontsize=11)
+        for place, (_, found) in enumerate(lines):
+            _line(axes, found, place)
+        axes.set_title(f"{part}'s score", loc="left", color=INK, fontsize=11)
         axes.set_xlabel("network calls a picture", color=INK)
         axes.tick_params(colors=INK, length=0)
         axes.grid(axis="y", color=INK, alpha=0.12, linewidth=0.8)
@@ -99,36 +123,32 @@ def _draw(part: str, lines: list[tuple[str, list[Point]]]) -> str:
             axes.spines[side].set_visible(False)
         axes.spines["bottom"].set_color(INK)
         axes.spines["bottom"].set_alpha(0.3)
-        if len(lines) > 1:
-            axes.legend(frameon=False, labelcolor=INK, fontsize=9)
         text = io.StringIO()
-        with warnings.catch_warnings():
-            # The browser draws the texts, and has the characters of any language.
-            warnings.filterwarnings("ignore", "Glyph")
-            options = {"format": "svg", "transparent": True, "metadata": {"Date": None}}
-            figure.savefig(text, **options)
+        options = {"format": "svg", "transparent": True, "metadata": {"Date": None}}
+        figure.savefig(text, **options)
     return _themed(text.getvalue(), part)
 
 
-def _line(axes: Any, name: str, found: list[Point], colour: str) -> None:
+def _line(axes: Any, found: list[Point], place: int) -> None:
+    """Draw a method's points; more methods than colours have dashes."""
     if not found:
         return
+    colour = COLOURS[place % len(COLOURS)]
+    line, point = ("--", "D") if place >= len(COLOURS) else ("-", "o")
     x, values = zip(*found, strict=True)
     mean = [value.mean for value in values]
     low = [value.low if value.known else value.mean for value in values]
     high = [value.high if value.known else value.mean for value in values]
-    # A name that begins with an underscore would be no entry of the legend.
-    label = name.replace("$", r"\$").lstrip("_")
     if len(found) == 1:
         error = [[mean[0] - low[0]], [high[0] - mean[0]]]
-        axes.errorbar(x, mean, error, fmt="o", color=colour, label=label, capsize=3)
+        axes.errorbar(x, mean, error, fmt=point, color=colour, capsize=3)
     else:
-        axes.plot(x, mean, color=colour, label=label, linewidth=2)
+        axes.plot(x, mean, line, color=colour, linewidth=2)
         axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
 def _themed(text: str, part: str) -> str:
-    """Return the drawing alone, with the page's colour for text and without styles.
+    """Return the drawing alone, with the page's colours and font.
 
     Ids get a prefix, because two drawings stand in one page.
     """
@@ -136,6 +156,9 @@ def _themed(text: str, part: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(id="|href="#|url\(#)', rf"\1{part}-", text)
     text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
+    text = re.sub(r"font-size: [^;]*; font-family: [^;]*; ", "", text)
     text = text.replace(INK, "currentColor")
+    for place, colour in enumerate(COLOURS):
+        text = text.replace(colour, f"var(--c{place})")
     label = f'<svg role="img" aria-label="{part} over network calls"'
     return text.replace("<svg", label, 1)

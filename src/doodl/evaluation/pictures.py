@@ -11,17 +11,18 @@ from typing import Any
 
 from PIL import Image, ImageSequence
 
+from doodl.evaluation.favourites import reported
 from doodl.evaluation.layouts import Result, known
-from doodl.evaluation.records import opened, updates
-from doodl.files import write
-from doodl.images import encode, load, to_pil
+from doodl.evaluation.records import opened
+from doodl.files import read, write
+from doodl.images import encode, load, located, to_pil
 
 SMALL = 256
 """Pictures with longer sides have a thumbnail of this size."""
 LONGEST = 16383
 """Longest side of a WebP file."""
 MOST_FRAMES = 64
-"""Updates of a film at most, evenly spaced."""
+"""Updates of a film at most, evenly spaced, besides the last and the chosen one."""
 Film = Mapping[str, Any]
 
 
@@ -57,6 +58,29 @@ def copied(path: Path | None, folder: Path) -> list[str] | None:
     return [small.name, large.name]
 
 
+def given(result: Result, folder: Path) -> str | None:
+    """Copy the picture that was given with a prompt; return the copy's name.
+
+    It is None without one, and where the file is no longer the same.
+
+    Args:
+        result: of the prompt.
+        folder: of the copy.
+    """
+    if result.image is None:
+        return None
+    digest = result.row.get("image_digest")
+    try:
+        path = located(result.image)
+        content = read(path, "a picture")
+        if digest in (None, "", hashlib.blake2b(content, digest_size=8).hexdigest()):
+            copies = copied(path, folder)
+            return copies[-1] if copies else None
+    except ValueError:
+        pass
+    return None
+
+
 def _there(path: Path) -> bool:
     """Return whether a copy exists; one of an interrupted command may be empty."""
     return path.is_file() and path.stat().st_size > 0
@@ -79,32 +103,45 @@ def film(result: Result, folder: Path) -> Film | None:
     Returns:
         `sheet`, its file name, `columns` and `rows` of the sheet, `aspect` of a frame,
         width over height, and for each frame its number of updates and its scores, as
-        `updates`, `guide` and `judge`.
+        `updates`, `guide` and `judge`; `chosen`, the number of the frame that is the
+        result, or None where no scores are recorded.
     """
     if result.animation is None:
         return None
+    record = reported(result)
+    chosen = record[-1][1]["update"] if record else None
     try:
         with opened(result.animation) as animation:
-            drawn = _sheet(animation, result.animation, folder)
+            drawn = _sheet(animation, result.animation, folder, chosen)
     except ValueError:
         return None
-    lines = {line["update"]: line for line in updates(result.metrics)}
+    lines = {line["update"]: line for line, _ in record}
     scores = {
         name: [known(lines.get(update, {}).get(name)) for update in drawn["updates"]]
         for name in ("guide", "judge")
     }
-    return {**drawn, **scores} if len(drawn["updates"]) > 1 else None
+    if len(drawn["updates"]) < 2:
+        return None
+    there = chosen in drawn["updates"]
+    return {
+        **drawn,
+        **scores,
+        "chosen": drawn["updates"].index(chosen) if there else None,
+    }
 
 
-def _sheet(animation: Image.Image, path: Path, folder: Path) -> Film:
+def _sheet(
+    animation: Image.Image, path: Path, folder: Path, chosen: int | None
+) -> Film:
     """Write the sheet of an animation, and return what the page needs of it."""
     count = getattr(animation, "n_frames", 1)
     step = math.ceil(count / MOST_FRAMES)
-    # The last update is always shown.
-    kept = sorted({*range(0, count, step), count - 1})
+    # The last update and the chosen one are always shown.
+    kept = sorted({*range(0, count, step), count - 1, chosen or 0} & {*range(count)})
     columns = math.ceil(math.sqrt(len(kept)))
     rows = math.ceil(len(kept) / columns)
-    name = hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+    content = path.read_bytes() + repr(kept).encode()
+    name = hashlib.blake2b(content, digest_size=8).hexdigest()
     sheet = folder / f"{name}-u.webp"
     if count > 1 and not _there(sheet):
         _write_frames(animation, kept, (columns, rows), sheet)

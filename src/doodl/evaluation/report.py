@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
+import os
 import shlex
-from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import BaseLoader, Environment
-
-from doodl.evaluation.curves import curves
+from doodl.evaluation.curves import caption, curves
 from doodl.evaluation.folders import Method
+from doodl.evaluation.headline import headline, summary, tile, title, zeros
 from doodl.evaluation.layouts import Result
-from doodl.evaluation.markdown import cell, findings
-from doodl.evaluation.pictures import copied, film
-from doodl.evaluation.ratings import KEY, Question, key_of, make_sheet, sheet_id
-from doodl.evaluation.scores import Scored, Scores, ordered
-from doodl.evaluation.statistics import Key, clustered_mean
-from doodl.evaluation.summary import MEANINGS, METRICS, Evaluation, gain
+from doodl.evaluation.markdown import findings
+from doodl.evaluation.pictures import copied, film, given
+from doodl.evaluation.rating_sheet import write_sheet
+from doodl.evaluation.ratings import KEY, key_of, make_sheet
+from doodl.evaluation.scores import Scores
+from doodl.evaluation.statistics import Key
+from doodl.evaluation.summary import Evaluation
+from doodl.evaluation.templates import render
 from doodl.files import write
 
 SHOWN = ("guide", "judge", "right", "clip")
@@ -41,29 +40,31 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     """
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     entries = [
-        _entry(evaluation, key, folder / "pictures")
-        for key in ordered({key for m in evaluation.methods for key in m.rows})
+        _entry(evaluation, key, folder)
+        for key in _ordered({key for m in evaluation.methods for key in m.rows})
     ]
     data = {
         "headline": evaluation.headline.removesuffix("_after"),
         "methods": [m.name for m in evaluation.methods],
+        "configs": [configuration(m.method, folder) for m in evaluation.methods],
         "entries": entries,
     }
     methods = [m.method for m in evaluation.methods]
     questions = make_sheet(methods)
     if questions:
         write(folder / KEY, key_of(questions))
-        _write_sheet(questions, methods, folder)
-    page = _render(
+        write_sheet(questions, methods, folder)
+    page = render(
         "report",
         data,
-        title="Report",
-        headline=_headline(evaluation),
-        summary=_summary(evaluation),
-        tiles=[_tile(evaluation, method) for method in evaluation.methods],
-        findings=findings(evaluation)[1:],
+        title=title(evaluation),
+        headline=headline(evaluation),
+        summary=summary(evaluation),
+        tiles=[tile(evaluation, method) for method in evaluation.methods],
+        findings=list(map(zeros, findings(evaluation))) if len(methods) > 2 else [],
         notes=evaluation.notes,
         curves=curves(evaluation),
+        caption=caption(evaluation),
         settings=[(m.name, json.dumps(m.settings, indent=2)) for m in methods],
         sheet=bool(questions),
         options=_options(entries),
@@ -72,70 +73,9 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     return folder / "index.html"
 
 
-def _headline(evaluation: Evaluation) -> tuple[str, str]:
-    """Return what was found in a few words, and the figures behind them."""
-    found = findings(evaluation)
-    if found:
-        words, _, figures = found[0].partition(": ")
-        return words, figures[:1].upper() + figures[1:]
-    if len(evaluation.methods) > 1:
-        return " and ".join(m.name for m in evaluation.methods), ""
-    (method,), column = evaluation.methods, evaluation.headline
-    change = gain(method, column.removesuffix("_after"))
-    verb = "raises" if change.mean > 0 else "lowers"
-    verb = verb if change.excludes_zero else "does not clearly change"
-    return (
-        f"{method.name} {verb} {MEANINGS[column]}" if change.known else method.name,
-        "",
-    )
-
-
-def _summary(evaluation: Evaluation) -> str:
-    prompts = {prompt for m in evaluation.methods for prompt, _ in m.rows}
-    total = sum(len(m.rows) for m in evaluation.methods)
-    several = len(evaluation.methods) > 1
-    names = f", {len(evaluation.methods)} methods" if several else ""
-    return f"{total} generations, {len(prompts)} prompts{names}"
-
-
-def _tile(evaluation: Evaluation, method: Scored) -> dict[str, Any]:
-    """Return the headline of one method: change of the deciding score, and cost."""
-    part = evaluation.headline.removesuffix("_after")
-    title, factor = METRICS[evaluation.headline]
-    changes = {
-        k: v - b[k]
-        for k, v in method.values(f"{part}_after").items()
-        if k in (b := method.values(f"{part}_before"))
-    }
-    signs = {
-        "better": sum(v > 0 for v in changes.values()),
-        "equal": sum(v == 0 for v in changes.values()),
-        "worse": sum(v < 0 for v in changes.values()),
-    }
-    lines = []
-    for name, scale in (("right", 100), ("clip", 1)):
-        after = clustered_mean(method.values(f"{name}_after"))
-        if after.count and name != part:
-            label = "right, %" if name == "right" else "CLIP score"
-            lines.append((label, cell(after, scale)))
-    calls = clustered_mean(method.values("equivalents"))
-    if calls.count:
-        flops = clustered_mean(method.values("flops"))
-        size = f" ({flops.mean / 1e12:.3g} TFLOP)" if flops.count else ""
-        lines.append(("network calls", f"{calls.mean:,.0f}{size}"))
-    value = (
-        gain(method, part)
-        if changes
-        else clustered_mean(method.values(evaluation.headline))
-    )
-    return {
-        "name": method.name,
-        "label": f"{title}{', change' if changes else ''}",
-        "value": cell(value, factor, signed=bool(changes)).partition(" [")[0],
-        "limits": cell(value, factor, signed=bool(changes)).partition(" ")[2],
-        "signs": signs if changes else {},
-        "lines": lines,
-    }
+def _ordered(keys: Iterable[Key]) -> list[Key]:
+    """Return generations by prompt, and those of a prompt by seed, 2 before 10."""
+    return sorted(keys, key=lambda key: (key[0], not isinstance(key[1], int), key[1]))
 
 
 def _options(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -148,25 +88,27 @@ def _options(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     }
 
 
-def _entry(evaluation: Evaluation, key: Key, pictures: Path) -> dict[str, Any]:
+def _entry(evaluation: Evaluation, key: Key, folder: Path) -> dict[str, Any]:
     """Return one generation as the page shows it."""
     rows = [m.rows.get(key) for m in evaluation.methods]
     known = next(row for row in rows if row is not None)
+    results = filter(None, (m.method.results.get(key) for m in evaluation.methods))
+    references = filter(None, (given(one, folder / "pictures") for one in results))
     return {
         "prompt": key[0],
         "seed": str(key[1]),
         "category": known["category"],
+        "given": next(references, None),
         "shots": [
-            row and _shot(m.method, m.method.results[key], row, pictures)
+            row and _shot(m.method, m.method.results[key], row, folder)
             for m, row in zip(evaluation.methods, rows, strict=True)
         ],
     }
 
 
-def _shot(
-    method: Method, result: Result, row: Scores, pictures: Path
-) -> dict[str, Any]:
+def _shot(method: Method, result: Result, row: Scores, folder: Path) -> dict[str, Any]:
     """Return one method's pictures and scores of a generation."""
+    pictures = folder / "pictures"
     scores = {
         name: [row.get(f"{name}_before"), row.get(f"{name}_after")] for name in SHOWN
     }
@@ -179,27 +121,33 @@ def _shot(
         "reason": row.get("reason") or "",
         "failed": row.get("status") == "failed",
         "film": film(result, pictures),
-        "command": command(method, result),
+        "command": command(method, result, folder),
     }
 
 
-def command(method: Method, result: Result) -> str:
-    """Return the command that makes one picture again.
+def command(method: Method, result: Result, folder: Path) -> str:
+    """Return the command that makes one picture again, for a shell.
 
     It is "" for pictures made elsewhere, and for a prompt of the guide's own, which
     only a file can give.
+
+    Args:
+        method: of the picture.
+        result: of the picture.
+        folder: where the command runs. The page, which may travel with its results,
+            writes the configuration's place in full where it is opened.
     """
     row = result.row
     if not method.settings or row.get("guide_prompt"):
         return ""
     words = ["doodl", str(method.settings.get("command", "fit"))]
-    config = method.folder / "config.yaml"
-    if config.is_file():
-        words += ["--config", str(config)]
+    if config := configuration(method, folder):
+        words += ["--config", config]
     prompts = json.dumps([result.prompt], ensure_ascii=False)
     words += ["--data.prompts", prompts if result.prompt else "null"]
     words += ["--data.seeds", f"[{row.get('seed', result.seed)}]"]
-    images = json.dumps([row["image"]]) if row.get("image") else "null"
+    image = row.get("image")
+    images = json.dumps([_full(str(image))], ensure_ascii=False) if image else "null"
     words += ["--data.images", images, "--data.categories", "null"]
     words += ["--data.target", str(row.get("target") or "null")]
     words += ["--data.negative_prompt", str(row.get("negative_prompt") or "")]
@@ -207,41 +155,12 @@ def command(method: Method, result: Result) -> str:
     return shlex.join(words)
 
 
-def _write_sheet(
-    questions: Sequence[Question], methods: Sequence[Method], folder: Path
-) -> None:
-    """Write the folder `sheet`, which raters get: nothing in it tells the methods."""
-    folder = folder / "sheet"
-    (folder / "pictures").mkdir(parents=True, exist_ok=True)
-    results = {
-        (m.name, key[0], str(key[1])): result
-        for m in methods
-        for key, result in m.results.items()
-    }
-    shown = []
-    for q in questions:
-        names = [
-            copied(results[side, q.prompt, q.seed].after, folder / "pictures")
-            for side in (q.left, q.right)
-        ]
-        pair = [name[1] for name in names if name]
-        shown.append({"id": q.id, "prompt": q.prompt, "pictures": pair})
-    kept = {name for question in shown for name in question["pictures"]}
-    for copy in (folder / "pictures").glob("[0-9a-f]" * 16 + ".png"):
-        if copy.name not in kept:  # of an older sheet
-            copy.unlink()
-    data = {"sheet": sheet_id(questions), "questions": shown}
-    write(folder / "index.html", _render("sheet", data, title="Rating sheet").encode())
+def configuration(method: Method, folder: Path) -> str:
+    """Return the path of a method's configuration from a folder, "" without one."""
+    path = method.folder / "config.yaml"
+    return os.path.relpath(path, folder) if path.is_file() else ""
 
 
-def _render(name: str, data: Mapping[str, Any], **values: Any) -> str:
-    """Return a page with its style, its script and its data inside."""
-    page = files("doodl.evaluation") / "page"
-    script = (page / f"{name}.js").read_text(encoding="utf-8")
-    style = (page / "style.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment = Environment(loader=BaseLoader(), autoescape=True)
-    template = environment.from_string((page / f"{name}.html").read_text("utf-8"))
-    return template.render(
-        data=data, script=script, style=style, digest=digest, **values
-    )
+def _full(image: str) -> str:
+    """Return the full path of a picture, or its name if it is packaged or missing."""
+    return os.path.abspath(image) if os.path.isfile(image) else image

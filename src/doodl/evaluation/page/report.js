@@ -1,212 +1,40 @@
-"use strict";
-// Prompts and names are inserted as text only, never as markup.
-const data = JSON.parse(document.getElementById("data").textContent);
 const CHUNK = 60;
-const $ = (id) => document.getElementById(id);
+const MOST_IN_ROW = 12; // seeds of a prompt; more of them stand in several lines
 const grid = $("grid");
-const NAMES = { clip: "CLIP score", psnr: "PSNR, dB", equivalents: "calls" };
 let shown = [];
 let drawn = 0;
 let current = -1;
+let row = null;
+let counts = new Map();
+const watch = new IntersectionObserver((seen) => {
+  if (seen.some((entry) => entry.isIntersecting) && drawn < shown.length) draw();
+}, { rootMargin: "900px" });
 
-function make(tag, className = "", text = "") {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text) node.textContent = text;
-  return node;
-}
-
-function format(value) {
-  if (value === null || value === undefined) return "–";
-  const size = Math.abs(value);
-  const digits = Number.isInteger(value) || size >= 1000 ? 0 : size >= 10 ? 1 : 3;
-  return value.toFixed(digits).replace("-", "−");
-}
-
-function scoreOf(shot) {
-  const [before, after] = (shot && shot.scores[data.headline]) || [null, null];
-  const known = before !== null && after !== null;
-  return { before, after, gain: known ? after - before : after };
-}
-
-function verdictOf(shot) {
-  const [before, after] = shot.scores.right || [null, null];
-  const found = new Set();
-  if (shot.failed) found.add("failed");
-  if (after === null) return found;
-  found.add(after ? "right" : "wrong");
-  if (before !== null && before !== after) found.add(after ? "fixed" : "broken");
-  return found;
-}
-
-function image(names, large, className, label) {
-  const node = new Image();
-  node.loading = "lazy";
-  node.decoding = "async";
-  node.className = className + (names[0] === names[1] ? " tiny" : "");
-  node.alt = label;
-  node.src = "pictures/" + names[large ? 1 : 0];
-  return node;
-}
-
-function pair(shot, prompt, large) {
-  const box = make("div", "pair");
-  if (!shot || !(shot.after || shot.before)) {
-    box.classList.add("none");
-    box.textContent = shot ? shot.reason || "no picture" : "not made";
-    return box;
-  }
-  if (shot.before && shot.after) {
-    box.append(image(shot.before, large, "before", "before: " + prompt));
-    box.append(image(shot.after, large, "after", "after: " + prompt));
-    box.append(make("span", "tag l", "before"), make("span", "tag r", "after"));
-    const slider = make("input");
-    slider.type = "range";
-    slider.value = $("all").value;
-    slider.setAttribute("aria-label", "before and after");
-    box.style.setProperty("--cut", slider.value + "%");
-    box.append(slider);
-  } else {
-    box.classList.add("single");
-    box.append(image(shot.after || shot.before, large, "after", prompt));
-  }
+// Sorted by prompt, the cards of a prompt stand in a row of their own below its text.
+function group(prompt) {
+  const box = make("section", "group");
+  row = make("div", counts.get(prompt) > MOST_IN_ROW ? "row many" : "row");
+  box.append(make("h3", "", prompt), row);
   return box;
-}
-
-function change(name, values) {
-  const line = make("span", "numbers");
-  const [before, after] = values;
-  line.append(`${name} ${before === null ? "" : format(before) + " → "}${format(after)} `);
-  if (before !== null && after !== null) {
-    const gain = after - before;
-    line.append(make("span", gain > 0 ? "up" : gain < 0 ? "down" : "",
-      (gain > 0 ? "+" : "") + format(gain)));
-  }
-  return line;
-}
-
-function figure(shot, index, prompt, large) {
-  const box = make("figure", `shot m${index % 6}`);
-  box.append(pair(shot, prompt, large));
-  const caption = make("figcaption");
-  if (data.methods.length > 1 || large)
-    caption.append(make("span", "name", data.methods[index]));
-  if (shot) {
-    if (!large && shot.scores[data.headline])
-      caption.append(change(data.headline, shot.scores[data.headline]));
-    const verdict = verdictOf(shot);
-    if (verdict.has("right")) caption.append(make("span", "badge right", "✓ right"));
-    else if (shot.reason || verdict.has("wrong"))
-      caption.append(make("span", "badge wrong", "✗ " + (shot.reason || "wrong")));
-  }
-  box.append(caption);
-  if (large && shot && shot.film) box.append(scrubber(shot.film, box.firstChild));
-  if (large && shot) box.append(...closer(shot));
-  return box;
-}
-
-// A film is one sheet with the pictures of all updates; the cell shows one of them.
-function scrubber(film, pair) {
-  const count = film.updates.length;
-  const frame = make("div", "frame");
-  const cell = make("div", "cell");
-  cell.style.backgroundImage = `url("pictures/${film.sheet}")`;
-  cell.style.backgroundSize = `${film.columns * 100}% ${film.rows * 100}%`;
-  cell.style.width = Math.min(1, film.aspect) * 100 + "%";
-  cell.style.height = Math.min(1, 1 / film.aspect) * 100 + "%";
-  frame.append(cell);
-  frame.hidden = true;
-  pair.append(frame);
-  const box = make("div", "scrub");
-  const play = make("button", "play", "▶");
-  play.setAttribute("aria-label", "play the updates");
-  const range = make("input");
-  Object.assign(range, { type: "range", min: 0, max: count - 1, value: count - 1 });
-  range.setAttribute("aria-label", "update");
-  const words = make("output", "numbers");
-  const say = (at) => {
-    const known = ["guide", "judge"].filter((name) => film[name][at] !== null);
-    const scores = known.map((name) => ` · ${name} ${format(film[name][at])}`);
-    words.textContent = `update ${film.updates[at]} of ${film.updates[count - 1]}` +
-      scores.join("");
-  };
-  const show = (at) => {
-    const place = (index, cells) => cells > 1 ? (index / (cells - 1)) * 100 : 0;
-    const x = place(at % film.columns, film.columns);
-    const y = place(Math.floor(at / film.columns), film.rows);
-    cell.style.backgroundPosition = `${x}% ${y}%`;
-    frame.hidden = false;
-    range.value = at;
-    say(at);
-  };
-  let timer = 0;
-  const stop = () => {
-    clearInterval(timer);
-    timer = 0;
-    play.textContent = "▶";
-  };
-  play.addEventListener("click", () => {
-    if (timer) return stop();
-    let at = Number(range.value) === count - 1 ? 0 : Number(range.value);
-    show(at);
-    play.textContent = "❚❚";
-    timer = setInterval(() => {
-      if (!box.isConnected || at >= count - 1) stop();
-      else show(++at);
-    }, Math.max(60, Math.min(300, 4000 / count)));
-  });
-  range.addEventListener("input", () => {
-    stop();
-    show(Number(range.value));
-  });
-  // The slider between before and after shows the result again.
-  pair.addEventListener("input", () => { stop(); frame.hidden = true; });
-  say(count - 1);
-  box.append(play, range, words);
-  return box;
-}
-
-function closer(shot) {
-  const table = make("table");
-  for (const [name, values] of Object.entries(shot.scores)) {
-    if (name === "right") continue;
-    const row = table.insertRow();
-    row.insertCell().textContent = NAMES[name] || name;
-    row.insertCell().append(change("", values));
-  }
-  for (const [name, value] of Object.entries(shot.details)) {
-    const row = table.insertRow();
-    row.insertCell().textContent = NAMES[name] || name;
-    row.insertCell().textContent = format(Number(value));
-  }
-  if (!shot.command) return [table];
-  const line = make("div", "command");
-  const copy = make("button", "copy", "copy");
-  copy.setAttribute("aria-label", "copy the command");
-  line.append(make("code", "", shot.command), copy);
-  return [table, line];
-}
-
-function card(entry, index) {
-  const node = make("article", "card");
-  node.tabIndex = 0;
-  node.dataset.index = index;
-  const header = make("header");
-  header.append(make("h3", "", entry.prompt), make("span", "", "seed " + entry.seed));
-  const shots = make("div", "shots");
-  entry.shots.forEach((shot, i) => shots.append(figure(shot, i, entry.prompt, false)));
-  node.append(header, shots, make("button", "open", "closer look"));
-  return node;
 }
 
 function draw() {
   const part = document.createDocumentFragment();
+  const grouped = grid.classList.contains("grouped");
   const end = Math.min(drawn + CHUNK, shown.length);
-  for (; drawn < end; drawn++) part.append(card(shown[drawn], drawn));
+  for (; drawn < end; drawn++) {
+    const entry = shown[drawn];
+    const first = !drawn || shown[drawn - 1].prompt !== entry.prompt;
+    if (grouped && first) part.append(group(entry.prompt));
+    (grouped ? row : part).append(card(entry, drawn, grouped));
+  }
   grid.append(part);
   $("more").textContent = shown.length
     ? drawn < shown.length ? `${shown.length - drawn} more below` : ""
     : "No picture fits.";
+  // Observed anew, the end is reported again if it is still in view.
+  watch.unobserve($("more"));
+  watch.observe($("more"));
 }
 
 function choose() {
@@ -232,6 +60,9 @@ function choose() {
     shown = keyed.map(([, entry]) => entry);
   }
   $("count").textContent = `${shown.length} of ${data.entries.length}`;
+  grid.classList.toggle("grouped", sort === "prompt");
+  counts = new Map();
+  for (const { prompt } of shown) counts.set(prompt, (counts.get(prompt) || 0) + 1);
   grid.replaceChildren();
   drawn = 0;
   draw();
@@ -245,6 +76,12 @@ function look(index) {
   $("view-title").textContent = entry.prompt;
   $("view-seed").textContent = "seed " + entry.seed +
     (entry.category ? " · " + entry.category : "");
+  const given = $("view-given");
+  given.hidden = !entry.given;
+  if (entry.given) {
+    given.firstChild.src = "pictures/" + entry.given;
+    given.firstChild.classList.toggle("tiny", entry.given.endsWith(".png"));
+  }
   const shots = make("div", "shots");
   entry.shots.forEach((shot, i) => shots.append(figure(shot, i, entry.prompt, true)));
   $("view-body").replaceChildren(shots);
@@ -265,7 +102,7 @@ function copy(button) {
 }
 
 function step(from, by) {
-  const cards = [...grid.children];
+  const cards = [...grid.querySelectorAll(".card")];
   const at = cards.indexOf(from);
   const target = cards[Math.max(0, Math.min(cards.length - 1, at + by))];
   if (target) target.focus();
@@ -300,22 +137,22 @@ document.addEventListener("keydown", (event) => {
   } else if (!typing && (event.key === "j" || event.key === "k")) {
     step(inside.closest(".card"), event.key === "j" ? 1 : -1);
   } else if (event.key === "Enter" && inside.matches(".card")) {
+    event.preventDefault(); // or the same key would press the view's first button
     look(Number(inside.dataset.index));
   }
 });
 $("previous").addEventListener("click", () => look(current - 1));
 $("next").addEventListener("click", () => look(current + 1));
 $("close").addEventListener("click", () => $("view").close());
-new IntersectionObserver((seen) => {
-  if (seen.some((entry) => entry.isIntersecting) && drawn < shown.length) draw();
-}, { rootMargin: "900px" }).observe($("more"));
 
 data.methods.forEach((name, i) => {
   const option = make("option", "", name);
   option.value = i;
   $("method").append(option);
 });
-grid.style.setProperty("--wide", Math.min(3, data.methods.length) * 200 + 30 + "px");
-grid.style.setProperty("--count", Math.min(3, data.methods.length));
+const columns = Math.min(3, data.methods.length);
+grid.style.setProperty("--wide", columns * 200 + 30 + "px");
+grid.style.setProperty("--seed", columns * 132 + 46 + "px");
+grid.style.setProperty("--count", columns);
 choose();
 performance.mark("ready");
