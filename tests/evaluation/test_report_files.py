@@ -10,7 +10,7 @@ import torch
 
 from doodl.evaluation.curves import points
 from doodl.evaluation.folders import read_method
-from doodl.evaluation.headline import zeros
+from doodl.evaluation.markdown import rounded
 from doodl.evaluation.pictures import film
 from doodl.evaluation.report import command, write_report
 from doodl.evaluation.scores import Scorers, score
@@ -21,13 +21,16 @@ from doodl.images import load, save
 HIT = "document.title='hit'"
 EVIL = f'<img src=x onerror="{HIT}"></script><script>{HIT}</script> {{{{ 7*7 }}}} \'&"'
 
+SIX = [f"prompt {i}" for i in range(6)]
+"""As many prompts as it takes to tell methods apart."""
+
 
 @pytest.fixture
 def written(results, run, tmp_path):
     """Writes the report of one method a gain; returns the page's text."""
 
     def write(**gains):
-        folders = [results(name, gains=(gain,)) for name, gain in gains.items()]
+        folders = [results(name, SIX, gains=(gain,)) for name, gain in gains.items()]
         run("report", *folders, "--output", tmp_path / "report")
         return (tmp_path / "report" / "index.html").read_text()
 
@@ -53,8 +56,8 @@ def test_the_headline_is_one_sentence_on_all_pairs(written, gains, headline):
 
 
 def test_the_headline_names_what_is_not_compared(results, run, tmp_path):
-    folders = [results("a", gains=(0.2,)), results("b")]
-    folders.append(results("c", prompts=("a blue star",)))
+    folders = [results("a", SIX, gains=(0.2,)), results("b", SIX)]
+    folders.append(results("c", SIX[:1]))
     run("report", *folders, "--output", tmp_path / "report")
     page = (tmp_path / "report" / "index.html").read_text()
     assert "<h1>a is ahead of b; c: not compared</h1>" in page
@@ -79,16 +82,18 @@ def test_near_is_explained_where_it_is_shown(results, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("figures", "shown"),
+    ("value", "digits", "shown"),
     [
-        ("−0.000 [−0.001, +0.000]", "0.000 [−0.001, 0.000]"),
-        ("+0.0 [−0.0, +0.1]", "0.0 [0.0, +0.1]"),
-        ("+0.053 [+0.007, +10.0]", "+0.053 [+0.007, +10.0]"),
+        (-0.0004, 3, "0.000"),
+        (0.04, 1, "0.0"),
+        (-0.3, 0, "0"),
+        (0.053, 3, "+0.053"),
+        (-10.0, 1, "\N{MINUS SIGN}10.0"),
+        (100, 0, "+100"),
     ],
 )
-def test_a_zero_has_no_sign(figures, shown):
-    figures = figures.replace("−", "\N{MINUS SIGN}")
-    assert zeros(figures) == shown.replace("−", "\N{MINUS SIGN}")
+def test_a_zero_has_no_sign(value, digits, shown):
+    assert rounded(value, digits, "+") == shown
 
 
 def test_the_tab_names_the_methods(written):
@@ -104,8 +109,8 @@ def test_a_prompt_cannot_leave_its_place_in_the_page(results, run, tmp_path):
     assert html.count("7*7") == html.count("{{ 7*7 }}") > 0
 
 
-def test_one_method_has_a_page_without_a_rating_sheet(results, run, tmp_path):
-    folder = results()
+def test_one_method_has_a_page_without_a_rating_sheet(results, run):
+    folder = results(prompts=SIX)
     assert "index.html" in run("report", folder)
     assert not (folder / "report" / "sheet").exists()
     page = (folder / "report" / "index.html").read_text()

@@ -32,7 +32,7 @@ def curves(evaluation: Evaluation) -> list[str]:
     """
     drawn = []
     for part in ("guide", "judge"):
-        if f"{part}_after" in evaluation.incomparable:
+        if not evaluation.comparable(f"{part}_after"):
             continue
         lines = [(m.name, points(m, part)) for m in evaluation.methods]
         if any(len(found) > 1 for _, found in lines):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,7 +32,7 @@ def headline(evaluation: Evaluation) -> tuple[str, str]:
         for a, b, comparison in evaluation.pairs(column)
         if a is methods[0]
     ]
-    lines = [zeros(line) for line in findings(evaluation)]
+    lines = findings(evaluation)
     if not any(difference.known for _, difference in found):
         return words([m.name for m in methods]), lines[0] if len(lines) == 1 else ""
     if len(methods) > 2:
@@ -136,7 +135,7 @@ def tile(evaluation: Evaluation, method: Scored) -> dict[str, Any]:
         if changes
         else clustered_mean(method.values(evaluation.headline))
     )
-    shown, _, limits = zeros(cell(value, factor, signed=bool(changes))).partition(" ")
+    shown, _, limits = cell(value, factor, signed=bool(changes)).partition(" ")
     return {
         "name": method.name,
         "label": f"{label}{', change' if changes else ''}",
@@ -145,8 +144,3 @@ def tile(evaluation: Evaluation, method: Scored) -> dict[str, Any]:
         "signs": signs if changes else {},
         "lines": lines,
     }
-
-
-def zeros(text: str) -> str:
-    """Return figures with those that are zero after rounding without a sign."""
-    return re.sub(r"[+\N{MINUS SIGN}](0(?:\.0+)?)(?![\d.])", r"\1", text)

@@ -11,7 +11,7 @@ from typing import Any
 
 from doodl.evaluation.curves import caption, curves
 from doodl.evaluation.folders import Method
-from doodl.evaluation.headline import headline, summary, tile, title, zeros
+from doodl.evaluation.headline import headline, summary, tile, title
 from doodl.evaluation.layouts import Result
 from doodl.evaluation.markdown import findings
 from doodl.evaluation.pictures import copied, film, given
@@ -61,7 +61,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
         headline=headline(evaluation),
         summary=summary(evaluation),
         tiles=[tile(evaluation, method) for method in evaluation.methods],
-        findings=list(map(zeros, findings(evaluation))) if len(methods) > 2 else [],
+        findings=findings(evaluation) if len(methods) > 2 else [],
         notes=evaluation.notes,
         curves=curves(evaluation),
         caption=caption(evaluation),

@@ -82,6 +82,12 @@ class Evaluation:
         """Whether any method has values in a column."""
         return any(method.values(column) for method in self.methods)
 
+    def comparable(self, column: str) -> bool:
+        """Whether all methods with values in a column used one guide, or one judge."""
+        part = column.removesuffix("_after")
+        known = [method for method in self.methods if method.values(column)]
+        return part not in NETWORKS or len({network(m, part) for m in known}) < 2
+
     def pairs(
         self, column: str, category: str | None = None
     ) -> list[tuple[Scored, Scored, Comparison]]:
