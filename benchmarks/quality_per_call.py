@@ -215,10 +215,11 @@ def main() -> None:
     texts = {"calls": report(runs, known.budgets)}
     if PAPER in runs and runs[PAPER].budget >= runs[PAPER].first:
         texts["gains"] = gains(runs)
+    end = "" if known.application == "clip_text" else f"_{known.application}"
     for name, text in texts.items():
         print(text)
         if known.output:
-            (known.output / f"{name}.md").write_text(f"{text}\n", encoding="utf-8")
+            (known.output / f"{name}{end}.md").write_text(f"{text}\n", encoding="utf-8")
     if known.picture:
         draw(runs, known.picture)
 
