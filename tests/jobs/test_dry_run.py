@@ -116,6 +116,19 @@ def test_the_adjoint_says_how_often_the_network_is_called(costs, adjoint, calls)
     assert cost.flops == again + 6 * guided.gradient_flops + decoder.gradient_flops
 
 
+@pytest.mark.parametrize("name", ["Direct", "Checkpoint", "Reversible"])
+def test_the_memory_of_the_job_is_that_of_its_adjoint(costs, name, capsys):
+    cost = costs("--model.adjoint", f"doodl.sampling.adjoints.{name}Adjoint")
+    assert cost.peak == cost.memory()[name.lower()]
+    kept = 6 if name == "Direct" else 0
+    assert f"{kept} graphs kept" in " ".join(capsys.readouterr().out.split())
+
+
+def test_without_a_gradient_of_the_network_no_graph_is_kept(costs):
+    cost = costs("--model.adjoint", "doodl.sampling.adjoints.StraightThroughAdjoint")
+    assert cost.peak == cost.weights + cost.decoder.graph
+
+
 def test_memory_grows_with_steps_where_the_adjoint_keeps_something(costs):
     few, many = costs().memory(), costs("--model.num_steps", "9").memory()
     assert few["reversible"] == many["reversible"]

@@ -33,6 +33,7 @@ class JobCost:
         other_chains: chains without a gradient per batch: the last rendering, and what
             an edit's initial latents take, as a share of a chain.
         reversible: whether the method can be reversed.
+        reconstructs: whether the adjoint reverses the chain instead of storing states.
         weights: bytes of the networks.
         latents: bytes of one latent of each generation of the batch.
         disk: bytes of a generation's files, at most.
@@ -50,6 +51,7 @@ class JobCost:
     gradient: GradientCalls
     other_chains: float
     reversible: bool
+    reconstructs: bool
     weights: int
     latents: int
     disk: int
@@ -91,15 +93,34 @@ class JobCost:
         batch = self.updates * self.seconds + chains + self.decoder.seconds
         return rounds * batch
 
+    @property
+    def states(self) -> int:
+        """Bytes of the latents before every call of a chain."""
+        return (self.guided + self.plain) * self.latents
+
+    @property
+    def kept(self) -> int:
+        """Calls of a chain whose graph the adjoint keeps, so that none is repeated."""
+        return self.gradient.differentiated - self.gradient.repeated
+
+    @property
+    def peak(self) -> int:
+        """Peak bytes with the adjoint of the job."""
+        repeats = self.gradient.repeated > 0
+        share = self.kept / max(self.gradient.differentiated, 1)
+        graphs = int(share * self._chain(lambda c: c.graph))
+        graph = max(call.graph for call in self.calls) if repeats else 0
+        states = self.states if repeats and not self.reconstructs else 0
+        return self.weights + graphs + states + max(graph, self.decoder.graph)
+
     def memory(self) -> dict[str, int]:
-        """Return the peak bytes of each adjoint that works with the method."""
+        """Return the peak bytes of each exact adjoint that works with the method."""
         graph = max(call.graph for call in self.calls)
         every = int(self._chain(lambda c: c.graph))
         peak = max(graph, self.decoder.graph)
-        stored = (self.guided + self.plain) * self.latents
         found = {
             "reversible": self.weights + peak,
-            "checkpoint": self.weights + stored + peak,
+            "checkpoint": self.weights + self.states + peak,
             "direct": self.weights + every + self.decoder.graph,
         }
         return {k: v for k, v in found.items() if self.reversible or k != "reversible"}
@@ -115,10 +136,11 @@ def cost_table(cost: JobCost) -> Table:
     rows = {
         "generations": f"{cost.remaining} in {cost.batches} batches",
         "network calls an update": f"{calls} forward, {differentiated} with gradient, "
-        f"{repeated} repeated{alone}",
+        f"{repeated} repeated, {cost.kept} graphs kept{alone}",
         "other network calls": f"{others} forward, a batch of {cost.batch}",
         "TFLOP an update": f"{cost.flops / 1e12:.3g}, a batch of {cost.batch}",
         "seconds an update": f"{cost.seconds:.3g}, a batch of {cost.batch}{method}",
+        "GiB, as configured": f"{cost.peak / 2**30:.3g}",
         **{
             f"GiB, {adjoint} adjoint": f"{size / 2**30:.3g}"
             for adjoint, size in cost.memory().items()

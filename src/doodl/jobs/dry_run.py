@@ -22,6 +22,7 @@ from doodl.pretrained import TextToImage
 from doodl.pretrained.outline import outline
 from doodl.rendering import Renderer
 from doodl.sampling import memory
+from doodl.sampling.adjoints import reverses
 from doodl.sampling.gradient import GradientCalls, gradient_calls
 
 
@@ -74,6 +75,7 @@ def dry_run(
         gradient=_gradient(renderer, calls, available),
         other_chains=1 + (edit.num_calls(chain) / chain if edit else 0),
         reversible=settings.method.reversible,
+        reconstructs=reverses(renderer.sampler.adjoint),
         weights=weights,
         latents=batch * latent,
         disk=pictures + 2 * count * latent + METRICS * module.num_updates,
