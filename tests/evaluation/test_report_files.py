@@ -118,6 +118,14 @@ def test_one_method_has_a_page_without_a_rating_sheet(results, run):
     assert "<h1>doodl raises the judge&#39;s score</h1>" in page
 
 
+def test_too_few_prompts_are_not_said_to_change_nothing(results, run):
+    folder = results()
+    run("report", folder)
+    page = (folder / "report" / "index.html").read_text()
+    assert "<h1>doodl</h1>" in page
+    assert "2 prompts are too few" in page
+
+
 def test_a_film_is_a_sheet_of_its_frames(results, tmp_path):
     frames = [torch.full((3, 6, 8), 50 * u, dtype=torch.uint8) for u in range(5)]
     folder = results(films=frames)

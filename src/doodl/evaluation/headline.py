@@ -7,7 +7,7 @@ from typing import Any
 
 from doodl.evaluation.markdown import cell, findings
 from doodl.evaluation.scores import Scored
-from doodl.evaluation.statistics import Interval, clustered_mean
+from doodl.evaluation.statistics import FEWEST, Interval, clustered_mean
 from doodl.evaluation.summary import MEANINGS, METRICS, Evaluation, gain
 
 SHARES = (
@@ -49,9 +49,9 @@ def headline(evaluation: Evaluation) -> tuple[str, str]:
 
 
 def _change(method: Scored, column: str) -> str:
-    """Return what one method does to the deciding score."""
+    """Return what one method does to the deciding score, if enough prompts tell."""
     change = gain(method, column.removesuffix("_after"))
-    if not change.known:
+    if change.prompts < FEWEST:
         return method.name
     verb = "raises" if change.mean > 0 else "lowers"
     verb = verb if change.excludes_zero else "does not clearly change"
