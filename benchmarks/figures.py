@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from doodl.evaluation.headline import words
 from doodl.evaluation.markdown import cell, table
 from doodl.evaluation.statistics import (
     FEWEST,
@@ -107,14 +108,10 @@ def standing(
         if found.excludes_zero:
             verdict = "ahead of" if found.mean > 0 else "behind"
         groups[verdict].append(f"{other} ({cell(found, factor, signed=True)})")
-    parts = [f"{name} {_listed(names)}" for name, names in groups.items() if names]
+    parts = [f"{name} {words(names)}" for name, names in groups.items() if names]
     if not parts:
         return f"By {title}, {ours} is compared with no other method."
-    return f"By {title}, {ours} is {_listed(parts)}."
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:-1]) + " and " * (len(names) > 1) + names[-1]
+    return f"By {title}, {ours} is {words(parts)}."
 
 
 def read_figures(found: Sequence[Mapping[str, Any]]) -> tuple[Figure, ...]:
