@@ -106,12 +106,18 @@ def gains(runs: dict[str, Run]) -> str:
 def _reaching(runs: dict[str, Run], paper: Run, columns: Columns) -> list[str]:
     """Return a table of the calls after which each run has the scores of `columns`."""
     goals = {name: fmean(columns[name].values()) for name in GOALS}
-    costs = {name: reached(paper, paper.kept, name, goals[name]) for name in GOALS}
     rows = []
     for name, made in runs.items():
-        found = {c: reached(made, made.kept, c, goals[c]) for c in GOALS}
-        few = f"not within {made.budget}"
-        rows.append([name, *(_times(found[c], costs[c]) or few for c in GOALS)])
+        cells = []
+        for column in GOALS:
+            calls, usual = (
+                reached(m, m.kept, column, goals[column]) for m in (made, paper)
+            )
+            if calls is None or usual is None:
+                cells.append(f"not within {made.budget}")
+            else:
+                cells.append(f"{calls:.0f} ({usual / calls:.1f} × fewer)")
+        rows.append([name, *cells])
     return table(["", *(_goal(name, goals[name]) for name in GOALS)], rows)
 
 
@@ -139,12 +145,6 @@ def _gap(columns: Columns) -> dict[Key, float]:
 
 def _goal(name: str, value: float) -> str:
     return f"{name} {value:.1%}" if COLUMNS[name] == 100 else f"{name} {value:.3f}"
-
-
-def _times(calls: float | None, paper: float | None) -> str:
-    if calls is None or paper is None:
-        return ""
-    return f"{calls:.0f} ({paper / calls:.1f} × fewer)"
 
 
 def report(runs: dict[str, Run], budgets: Sequence[int]) -> str:

@@ -3,9 +3,10 @@
     python benchmarks/picture.py results docs/before_after.png
     python benchmarks/picture.py DOODL sheet.jpg --beside one_step_3 best_of_N
 
-The sheet shows the first eight generations of the manifest, without selection. Below
-them stand the best pictures of the same generations in the folders that `--beside`
-names, and above them, with `--prompts FILE`, their target pictures.
+The sheet shows eight generations, without selection: the first seed of the manifest's
+first prompts, then further seeds. Below them stand the best pictures of the same
+generations in the folders that `--beside` names, and above them, with `--prompts FILE`,
+their target classes or pictures.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import textwrap
+from collections import Counter
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -36,26 +38,31 @@ def main(
         for folder, name in zip(folders, _names(len(folders)), strict=True)
     ]
     labels = ["original", *(f.name.replace("_", " ") for f in folders[1:])]
-    if prompts is not None:
-        made = PromptsAndSeeds(prompts).generations
-        lines.insert(0, {g.id: Path(g.image) for g in made if g.image})
+    asked = PromptsAndSeeds(prompts).generations if prompts else []
+    if pictures := {g.id: Path(g.image) for g in asked if g.image}:
+        lines.insert(0, pictures)
         labels.insert(0, "asked for")
+    classes = {g.id: g.target for g in asked if g.target}
     shared = set.intersection(*map(set, lines))
-    rows = [row for row in _rows(results) if row["id"] in shared][:limit]
+    rows = _spread([row for row in _rows(results) if row["id"] in shared], limit)
     if not rows:
         given = ", ".join(str(name) for name in (*folders[1:], prompts) if name)
         raise SystemExit(f"Expected generations in common, found none in {given}.")
     # Alone at three times the size of the shapes world's pictures, else at twice.
     margin, side, text = (110, 128, 96) if beside else (0, 192, 80)
     letters, size = (18, 13) if beside else (26, 15)
+    titles = [
+        [*textwrap.wrap(row["prompt"], letters), *_asked(classes.get(row["id"]))]
+        for row in rows
+    ]
+    text = text if any(titles) else GAP
     width = margin + GAP + len(rows) * (side + GAP)
     sheet = Image.new("RGB", (width, text + len(lines) * (side + GAP)), "white")
     pen = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=size)
-    for column, row in enumerate(rows):
+    for column, (row, title) in enumerate(zip(rows, titles, strict=True)):
         left = margin + GAP + column * (side + GAP)
-        words = "\n".join(textwrap.wrap(row["prompt"], letters))
-        pen.multiline_text((left, 8), words, fill="black", font=font)
+        pen.multiline_text((left, 8), "\n".join(title), fill="black", font=font)
         for line, paths in enumerate(lines):
             picture = Image.open(paths[row["id"]])
             big = picture.resize((side, side), Image.Resampling.LANCZOS)
@@ -66,6 +73,22 @@ def main(
             pen.text((GAP, top), label, fill="black", font=font, anchor="lm")
     target.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(target, optimize=True)
+
+
+def _spread(rows: list[dict[str, str]], limit: int) -> list[dict[str, str]]:
+    """Return the first rows of as many prompts as possible, in their order."""
+    seen: Counter[str] = Counter()
+    rounds = []
+    for number, row in enumerate(rows):
+        # Without prompts, every row is a picture of its own.
+        turn = seen[row["prompt"]] if row["prompt"] else 0
+        seen[row["prompt"]] += 1
+        rounds.append((turn, number))
+    return [rows[number] for number in sorted(n for _, n in sorted(rounds)[:limit])]
+
+
+def _asked(target: str | None) -> list[str]:
+    return [f"({target})"] if target else []
 
 
 def _names(count: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""How many prompts a table needs, from the differences that a pilot found."""
+"""What a table costs, and how many prompts it needs by a pilot's differences."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from doodl.evaluation.statistics import Key, compare, prompts_needed
 from doodl.evaluation.summary import METRICS, Evaluation
+from doodl.jobs.tables import TIMING
 
 PROMPTS = 12
 """Of a pilot, unless the user says another number."""
@@ -75,6 +76,16 @@ def outlook(
         return sentence(plan(evaluation, column, ours, seeds), hours)
     except ValueError:  # a generation is missing
         return ""
+
+
+def spent(evaluation: Evaluation, draws: Path) -> float:
+    """Return the hours that a table's pictures took, those of its draws included."""
+    folders = dict.fromkeys(m.method.folder for m in evaluation.methods)
+    seconds = 0.0
+    for folder in [*folders, draws]:
+        for path in folder.glob(f"*/{TIMING}"):
+            seconds += float(json.loads(path.read_text())["seconds"])
+    return seconds / 3600
 
 
 def planned(path: Path) -> int | None:

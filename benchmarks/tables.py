@@ -35,7 +35,6 @@ from doodl.evaluation.command import find_clip, read_categories, save, scored
 from doodl.evaluation.cost import GRADIENT_CALL
 from doodl.evaluation.folders import Method, read_method
 from doodl.evaluation.summary import Evaluation
-from doodl.jobs.tables import TIMING
 from doodl.pretrained import SHAPES
 
 FILE = Path(__file__).with_name("tables.yaml")
@@ -175,16 +174,6 @@ def evaluated(table: Table, folder: Path, names: Sequence[str]) -> Evaluation:
     return evaluation
 
 
-def spent(evaluation: Evaluation, draws: Path) -> float:
-    """Return the hours that a table's pictures took, those of its draws included."""
-    folders = dict.fromkeys(m.method.folder for m in evaluation.methods)
-    seconds = 0.0
-    for folder in [*folders, draws]:
-        for path in folder.glob(f"*/{TIMING}"):
-            seconds += float(json.loads(path.read_text())["seconds"])
-    return seconds / 3600
-
-
 def make(name: str, known: argparse.Namespace, more: list[str]) -> Path:
     """Make a table, or go on with it; return its file."""
     table = load(name, known.updates)
@@ -212,7 +201,7 @@ def make(name: str, known: argparse.Namespace, more: list[str]) -> Path:
     ours = table.ours if table.ours in names else names[0]
     ends = [conclusion(evaluation, column, ours) for column in table.decides]
     ends += endings(name, evaluation, ours)
-    hours = spent(evaluation, folder / "draws")
+    hours = pilot.spent(evaluation, folder / "draws")
     options = {"prompts": prompts, "seeds": count, "updates": known.updates}
     command = [f"--{key} {value}" for key, value in options.items() if value]
     text = [

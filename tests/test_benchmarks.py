@@ -67,6 +67,17 @@ def test_the_gradient_of_a_large_call_takes_what_its_constant_says(
     assert call.gradient_flops / call.flops - 1 == pytest.approx(1.15, abs=0.005)
 
 
+def test_a_sheet_shows_one_seed_of_as_many_prompts_as_fit(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    from picture import _spread
+
+    rows = [{"prompt": p, "seed": s} for p in "abc" for s in "01"]
+    shown = [[row["prompt"] + row["seed"] for row in _spread(rows, n)] for n in (3, 4)]
+    assert shown == [["a0", "b0", "c0"], ["a0", "a1", "b0", "c0"]]
+    pictures = [{"prompt": "", "seed": "0"}] * 5
+    assert len(_spread(pictures, 4)) == 4
+
+
 SHORT = ["--updates", "1", "--model.num_steps", "2"]
 
 
