@@ -11,6 +11,7 @@ from doodl.evaluation.headline import words
 from doodl.evaluation.markdown import cell, table
 from doodl.evaluation.statistics import (
     FEWEST,
+    STANDINGS,
     Interval,
     Key,
     clustered_mean,
@@ -93,21 +94,15 @@ def standing(
     values: Mapping[str, Mapping[Key, float]], ours: str, title: str, factor: float = 1
 ) -> str:
     """Return the sentence of `conclusion` for scores by method and generation."""
-    groups: dict[str, list[str]] = {
-        "ahead of": [],
-        "behind": [],
-        "not told apart from": [],
-    }
+    groups: dict[str, list[str]] = {name: [] for name in STANDINGS}
     for other, scores in values.items():
         found = compare(values[ours], scores).difference
         if other == ours or not found.count:
             continue
         if found.prompts < FEWEST:
             return f"By {title}, nothing is decided: {found.prompts} prompts are few."
-        verdict = "not told apart from"
-        if found.excludes_zero:
-            verdict = "ahead of" if found.mean > 0 else "behind"
-        groups[verdict].append(f"{other} ({cell(found, factor, signed=True)})")
+        shown = cell(found, factor, signed=True)
+        groups[found.standing].append(f"{other} ({shown})")
     parts = [f"{name} {words(names)}" for name, names in groups.items() if names]
     if not parts:
         return f"By {title}, {ours} is compared with no other method."

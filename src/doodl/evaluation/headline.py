@@ -7,7 +7,7 @@ from typing import Any
 
 from doodl.evaluation.markdown import cell, findings
 from doodl.evaluation.scores import Scored
-from doodl.evaluation.statistics import FEWEST, Interval, clustered_mean
+from doodl.evaluation.statistics import FEWEST, STANDINGS, Interval, clustered_mean
 from doodl.evaluation.summary import MEANINGS, METRICS, Evaluation, gain
 
 SHARES = (
@@ -66,11 +66,9 @@ def _standing(names: Sequence[str], found: Mapping[str, Interval]) -> str:
         found: difference of the first method to others, by their names.
     """
     known = {name: found[name] for name in names if name in found and found[name].known}
-    clear = {name: d.mean for name, d in known.items() if d.excludes_zero}
     groups = {
-        "ahead of": [name for name, mean in clear.items() if mean > 0],
-        "behind": [name for name, mean in clear.items() if mean < 0],
-        "not told apart from": [name for name in known if name not in clear],
+        standing: [name for name, d in known.items() if d.standing == standing]
+        for standing in STANDINGS
     }
     every = f"all {len(names) - 1} others"
     parts = [

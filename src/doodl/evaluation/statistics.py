@@ -22,6 +22,8 @@ MOST_DRAWN = 2**22
 """Prompts that a bootstrap draws at a time, which bounds its memory."""
 LEVEL = 0.95
 """Confidence level of every interval."""
+STANDINGS = ("ahead of", "behind", "not told apart from")
+"""What the interval of a difference says of the first method against the second."""
 FEWEST = 6
 """Prompts that decide: of fewer, all alike, an exact sign test finds p > 0.05."""
 Key = tuple[str, Hashable]
@@ -58,6 +60,12 @@ class Interval:
     def excludes_zero(self) -> bool:
         """Whether the interval is all above zero or all below: not of few prompts."""
         return self.prompts >= FEWEST and (self.low > 0 or self.high < 0)
+
+    @property
+    def standing(self) -> str:
+        """What a difference says of the first method: one of `STANDINGS`."""
+        ahead, behind, neither = STANDINGS
+        return neither if not self.excludes_zero else ahead if self.mean > 0 else behind
 
 
 @dataclass(frozen=True)
