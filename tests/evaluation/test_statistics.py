@@ -22,7 +22,9 @@ from doodl.evaluation.statistics import (
 
 def keyed(rows):
     """Values by generation of one list of seeds a prompt."""
-    return {(f"p{i}", j): float(v) for i, r in enumerate(rows) for j, v in enumerate(r)}
+    return {
+        (f"p{i:04}", j): float(v) for i, r in enumerate(rows) for j, v in enumerate(r)
+    }
 
 
 def test_with_one_seed_a_prompt_it_is_scipys_bootstrap_of_the_mean():
@@ -78,6 +80,13 @@ def test_the_memory_of_an_interval_is_bounded_and_its_limits_stay(monkeypatch):
     assert peak < 200e6  # at once it would be 480 MB
     monkeypatch.setattr("doodl.evaluation.statistics.MOST_DRAWN", 2**40)
     assert clustered_mean(values) == found
+
+
+def test_the_order_of_the_generations_changes_nothing():
+    values = keyed(np.random.default_rng(2).normal(size=(20, 2)))
+    turned = dict(reversed(values.items()))
+    assert list(turned) != list(values)
+    assert clustered_mean(turned) == clustered_mean(values)
 
 
 def test_one_prompt_has_a_mean_and_no_interval():

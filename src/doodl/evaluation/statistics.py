@@ -105,10 +105,7 @@ def clustered_mean(values: Mapping[Key, float], *, seed: int = 0) -> Interval:
         values: one a generation; NaN counts as missing.
         seed: of the bootstrap's draws.
     """
-    groups: dict[str, list[float]] = defaultdict(list)
-    for (prompt, _), value in values.items():
-        if not math.isnan(value):
-            groups[prompt].append(value)
+    groups = _by_prompt(values)
     sums = np.array([math.fsum(group) for group in groups.values()])
     counts = np.array([len(group) for group in groups.values()], dtype=float)
     if not len(groups):
@@ -118,6 +115,19 @@ def clustered_mean(values: Mapping[Key, float], *, seed: int = 0) -> Interval:
         _limits(sums, counts, mean, seed) if len(groups) > 1 else (math.nan,) * 2
     )
     return Interval(float(mean), low, high, int(counts.sum()), len(groups))
+
+
+def _by_prompt(values: Mapping[Key, float]) -> dict[str, list[float]]:
+    """Return the values of each prompt, without NaN, the prompts sorted.
+
+    A bootstrap draws by position: in the order of `values`, which may be that of a set,
+    the same values would have other limits in another process.
+    """
+    groups: dict[str, list[float]] = defaultdict(list)
+    for (prompt, _), value in values.items():
+        if not math.isnan(value):
+            groups[prompt].append(value)
+    return dict(sorted(groups.items()))
 
 
 def _ratio(sums: Any, counts: Any, axis: int = -1) -> Any:
@@ -185,10 +195,8 @@ def sign_test(differences: Mapping[Key, float]) -> float:
     A prompt counts once, by the sign of the sum of its differences, because the seeds
     of one prompt are not independent; prompts without a sign are left out.
     """
-    sums: dict[str, float] = defaultdict(float)
-    for (prompt, _), value in differences.items():
-        sums[prompt] += value
-    signs = Counter(_sign(value) for value in sums.values())
+    groups = _by_prompt(differences).values()
+    signs = Counter(_sign(math.fsum(group)) for group in groups)
     decided = signs[1] + signs[-1]
     return float(stats.binomtest(signs[1], decided).pvalue) if decided else math.nan
 
@@ -199,11 +207,8 @@ def _sign(value: float) -> int:
 
 def any_success(verdicts: Mapping[Key, float]) -> tuple[int, int]:
     """Return the number of prompts with a success at any seed, and of all prompts."""
-    found: dict[str, bool] = {}
-    for (prompt, _), value in verdicts.items():
-        if not math.isnan(value):
-            found[prompt] = found.get(prompt, False) or value > 0.5
-    return sum(found.values()), len(found)
+    groups = _by_prompt(verdicts).values()
+    return sum(max(group) > 0.5 for group in groups), len(groups)
 
 
 def prompts_needed(
@@ -222,9 +227,7 @@ def prompts_needed(
     Raises:
         ValueError: the pilot has fewer than two prompts, or a prompt with one seed.
     """
-    groups: dict[str, list[float]] = defaultdict(list)
-    for (prompt, _), value in differences.items():
-        groups[prompt].append(value)
+    groups = _by_prompt(differences)
     if len(groups) < 2 or min(map(len, groups.values())) < 2:
         raise ValueError(
             "Expected a pilot of at least 2 prompts with 2 seeds each, received "
