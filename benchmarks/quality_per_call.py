@@ -219,6 +219,7 @@ def main() -> None:
     for name, text in texts.items():
         print(text)
         if known.output:
+            known.output.mkdir(parents=True, exist_ok=True)
             (known.output / f"{name}{end}.md").write_text(f"{text}\n", encoding="utf-8")
     if known.picture:
         draw(runs, known.picture)
