@@ -40,7 +40,11 @@ def printed(script, *options, cwd=None):
             ["--device", "cpu", "--steps", "2", "--batches", "1", "2"],
             "bfloat16",
         ),
-        ("versus_released.py", ["--steps", "2", "--repeats", "1"], "B=4, budget"),
+        (
+            "versus_released.py",
+            ["--steps", "2", "--repeats", "1", "--threads", "1"],
+            "B=4, budget",
+        ),
     ],
 )
 def test_a_benchmark_prints_its_table(script, options, line):
