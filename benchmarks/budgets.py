@@ -106,13 +106,12 @@ def gains(runs: dict[str, Run]) -> str:
 def _reaching(runs: dict[str, Run], paper: Run, columns: Columns) -> list[str]:
     """Return a table of the calls after which each run has the scores of `columns`."""
     goals = {name: fmean(columns[name].values()) for name in GOALS}
+    costs = {name: reached(paper, paper.kept, name, goals[name]) for name in GOALS}
     rows = []
     for name, made in runs.items():
         cells = []
-        for column in GOALS:
-            calls, usual = (
-                reached(m, m.kept, column, goals[column]) for m in (made, paper)
-            )
+        for column, goal in goals.items():
+            calls, usual = reached(made, made.kept, column, goal), costs[column]
             if calls is None or usual is None:
                 cells.append(f"not within {made.budget}")
             else:

@@ -42,7 +42,7 @@ def main(
     if pictures := {g.id: Path(g.image) for g in asked if g.image}:
         lines.insert(0, pictures)
         labels.insert(0, "asked for")
-    classes = {g.id: g.target for g in asked if g.target}
+    classes = {g.id: [f"({g.target})"] for g in asked if g.target}
     shared = set.intersection(*map(set, lines))
     rows = _spread([row for row in _rows(results) if row["id"] in shared], limit)
     if not rows:
@@ -52,7 +52,7 @@ def main(
     margin, side, text = (110, 128, 96) if beside else (0, 192, 80)
     letters, size = (18, 13) if beside else (26, 15)
     titles = [
-        [*textwrap.wrap(row["prompt"], letters), *_asked(classes.get(row["id"]))]
+        [*textwrap.wrap(row["prompt"], letters), *classes.get(row["id"], [])]
         for row in rows
     ]
     text = text if any(titles) else GAP
@@ -85,10 +85,6 @@ def _spread(rows: list[dict[str, str]], limit: int) -> list[dict[str, str]]:
         seen[row["prompt"]] += 1
         rounds.append((turn, number))
     return [rows[number] for number in sorted(n for _, n in sorted(rounds)[:limit])]
-
-
-def _asked(target: str | None) -> list[str]:
-    return [f"({target})"] if target else []
 
 
 def _names(count: int) -> list[str]:
