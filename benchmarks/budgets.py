@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -176,13 +176,13 @@ def report(runs: dict[str, Run], budgets: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
-def load(path: Path) -> Run | None:
-    """Return a run from its file, or None without one."""
+def load(path: Path, keys: Collection[Key]) -> Run | None:
+    """Return a run of these generations from its file, or None if it lacks any."""
     if not path.is_file():
         return None
     content = json.loads(path.read_text())
-    content["scores"] = {(p, s): line for p, s, line in content["scores"]}
-    return Run(**content)
+    made = {(p, s): line for p, s, line in content["scores"] if (p, s) in keys}
+    return Run(**content | {"scores": made}) if len(made) == len(keys) else None
 
 
 def save(made: Run, path: Path) -> None:

@@ -206,8 +206,8 @@ def main() -> None:
     runs: dict[str, Run] = {}
     for name in known.names:
         path = folder / known.model.name / f"{name}.json"
-        made = load(path)
-        if made is None or made.budget < most or not keys <= set(made.scores):
+        made = load(path, keys)
+        if made is None or made.budget < most:
             print(f"running {name}", flush=True)
             made = run(make, name, generations, most)
             save(made, path)

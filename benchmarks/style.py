@@ -109,7 +109,7 @@ def _docstring_lines(node: ast.Module | ast.ClassDef | Function) -> int:
 
 
 def row(name: str, files: list[File]) -> str:
-    """Return the measures of all files as a row of STYLE.md's table."""
+    """Return the measures of all files as a row of a Markdown table."""
     lines = [file.lines for file in files]
     lengths = [length for file in files for length in file.functions.values()]
     total, raises = sum(lines), sum(file.raises for file in files)

@@ -60,6 +60,23 @@ def test_every_command_is_understood(command, tmp_path, monkeypatch, capsys):
     assert exit_.value.code == 0, capsys.readouterr().err
 
 
+OWN = sorted({c.strip() for c in COMMANDS if set(c.split()) & FILES.keys()})
+"""The command lines that take a file which their page shows."""
+
+
+@pytest.mark.parametrize("command", OWN)
+@pytest.mark.usefixtures("shapes")
+def test_every_command_with_a_file_of_its_page_is_accepted(
+    command, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    main([*shlex.split(command)[1:], "--dry-run"])
+    assert "calls" in capsys.readouterr().out
+
+
 EVALUATIONS = re.findall(r"^(doodl (?:test|report) [^#|\n]*)", TEXT, re.M)
 """The command lines that compare and show finished results."""
 

@@ -268,7 +268,7 @@ def test_a_half_finished_folder_is_scored_as_far_as_it_is(results, run):
     (folder / ".state" / "x.pt").write_bytes(b"")
     (folder / "manifest.csv").unlink()
     printed = run("test", "--results", folder)
-    assert "1 batches are begun, 4 generations are finished and scored" in printed
+    assert "1 batch is begun, 4 generations are finished and scored" in printed
 
 
 def test_missing_pictures_are_said(results, run):

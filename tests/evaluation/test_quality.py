@@ -193,12 +193,16 @@ def test_the_picture_shows_every_run(made, tmp_path):
     assert "a point" in text
 
 
-def test_a_run_comes_back_from_its_file(made, tmp_path):
+def test_a_saved_run_is_read_with_the_generations_that_are_asked_for(made, tmp_path):
     import budgets
 
-    budgets.save(made, tmp_path / "there" / "a name.json")
-    assert budgets.load(tmp_path / "there" / "a name.json") == made
-    assert budgets.load(tmp_path / "another.json") is None
+    path = tmp_path / "there" / "a name.json"
+    (line,) = made.scores.values()
+    one, two, three = (("a prompt", seed) for seed in (3, 4, 5))
+    budgets.save(replace(made, scores={one: line, two: line}), path)
+    assert budgets.load(path, {one}) == made
+    assert budgets.load(path, {one, three}) is None
+    assert budgets.load(tmp_path / "none.json", {one}) is None
 
 
 @pytest.mark.slow

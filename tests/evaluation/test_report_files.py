@@ -192,6 +192,15 @@ def test_a_curve_ends_at_the_scores_of_the_result(results, iterate, part, judge)
         assert means[2].mean == pytest.approx(0.65 if iterate is None else 0.9)
 
 
+def test_a_long_curve_is_thinned_and_keeps_its_end(results, monkeypatch):
+    monkeypatch.setattr("doodl.evaluation.curves.MOST_POINTS", 3)
+    scored = score(read_method(peaked(results(gains=(0.15,))), "m", {}), Scorers())
+    spent, means = zip(*points(scored, "guide"), strict=True)
+    assert len(spent) == 3
+    assert spent[-1] == clustered_mean(scored.values("equivalents")).mean
+    assert means[-1].mean == clustered_mean(scored.values("guide_after")).mean
+
+
 def test_the_caption_says_whose_scores_a_curve_has(results, run):
     folder = peaked(results())
     run("report", folder)

@@ -21,7 +21,7 @@ COLOURS = ("#2f6fde", "#d9622b", "#2f9e6e", "#9b51c9", "#c9356f", "#8a7a18")
 INK = "#123456"
 """Stands for the page's text colour, which changes with its theme."""
 MOST_POINTS = 60
-"""Updates of a curve at most."""
+"""Updates of a curve at most, beside the last one."""
 Point = tuple[float, Interval]
 
 
@@ -78,7 +78,7 @@ def points(method: Scored, part: str) -> list[Point]:
         calls = clustered_mean(method.values("equivalents"))
         return [(calls.mean, value)] if value.count and calls.count else []
     known_at = sorted({update for record in records.values() for update in record})
-    step = max(1, len(known_at) // MOST_POINTS)
+    step = max(1, math.ceil(len(known_at) / MOST_POINTS))
     kept = known_at[::step] + known_at[-1:] * (len(known_at) % step != 1 and step > 1)
     scores: dict[int, dict[Key, float]] = defaultdict(dict)
     spent: dict[int, list[float]] = defaultdict(list)

@@ -114,9 +114,10 @@ def read_method(
         notes += _unreadable(folder, name, found)
         begun = len(list(folder.glob(".state/*.pt")))
         if begun:
+            batches = "1 batch is" if begun == 1 else f"{begun} batches are"
             notes.append(
-                f"{name} is unfinished: {begun} batches are begun, {len(found)} "
-                "generations are finished and scored."
+                f"{name} is unfinished: {batches} begun, {len(found)} generations are "
+                "finished and scored."
             )
     elif (folder / "manifest.csv").is_file():
         found = list(listed(folder))

@@ -107,10 +107,11 @@ def tile(evaluation: Evaluation, method: Scored) -> dict[str, Any]:
     """Return the headline of one method: change of the deciding score, and cost."""
     part = evaluation.headline.removesuffix("_after")
     label, factor = METRICS[evaluation.headline]
+    before = method.values(f"{part}_before")
     changes = {
-        k: v - b[k]
-        for k, v in method.values(f"{part}_after").items()
-        if k in (b := method.values(f"{part}_before"))
+        key: value - before[key]
+        for key, value in method.values(f"{part}_after").items()
+        if key in before
     }
     signs = {
         "better": sum(v > 0 for v in changes.values()),
