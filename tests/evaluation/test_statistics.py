@@ -89,6 +89,15 @@ def test_the_order_of_the_generations_changes_nothing():
     assert clustered_mean(turned) == clustered_mean(values)
 
 
+def test_rounded_values_have_the_same_limits():
+    random = np.random.default_rng(5)
+    scores = random.normal(4, 1, (6, 4))
+    values = {(str(i), s): float(v) for (i, s), v in np.ndenumerate(scores)}
+    rounded = {key: float(f"{value:.6g}") for key, value in values.items()}
+    found, other = clustered_mean(values), clustered_mean(rounded)
+    assert (other.low, other.high) == pytest.approx((found.low, found.high), rel=2e-6)
+
+
 def test_one_prompt_has_a_mean_and_no_interval():
     found = clustered_mean(keyed([[1.0, 2.0]]))
     assert (found.mean, found.count, found.prompts) == (1.5, 2, 1)

@@ -111,10 +111,9 @@ def clustered_mean(values: Mapping[Key, float], *, seed: int = 0) -> Interval:
     if not len(groups):
         return Interval(math.nan, math.nan, math.nan, 0, 0)
     mean = _ratio(sums, counts)
-    low, high = (
-        _limits(sums, counts, mean, seed) if len(groups) > 1 else (math.nan,) * 2
-    )
-    return Interval(float(mean), low, high, int(counts.sum()), len(groups))
+    several = len(groups) > 1
+    limits = _limits(sums, counts, mean, seed) if several else (math.nan, math.nan)
+    return Interval(float(mean), *limits, int(counts.sum()), len(groups))
 
 
 def _by_prompt(values: Mapping[Key, float]) -> dict[str, list[float]]:
@@ -148,6 +147,10 @@ def expanded(count: int) -> float:
 def _limits(sums: Any, counts: Any, mean: Any, seed: int) -> tuple[float, float]:
     if np.ptp(sums / counts) == 0:  # every draw has the same mean
         return float(mean), float(mean)
+    # On a grid sums are exact, so that BCa, which counts draws below the mean, does not
+    # count errors of rounding where the same prompts were drawn in another order.
+    unit = 2.0 ** (math.frexp(np.abs(sums).max())[1] - 36)
+    sums = np.rint(sums / unit) * unit
     options: dict[str, Any] = {
         "paired": True,
         "vectorized": True,
