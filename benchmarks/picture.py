@@ -3,10 +3,10 @@
     python benchmarks/picture.py results docs/before_after.png
     python benchmarks/picture.py DOODL sheet.jpg --beside one_step_3 best_of_N
 
-The sheet shows eight generations, without selection: the first seed of the manifest's
-first prompts, then further seeds. Below them stand the best pictures of the same
-generations in the folders that `--beside` names, and above them, with `--prompts FILE`,
-their target classes or pictures.
+The sheet shows eight generations, without selection: the first seed of prompts at equal
+distances in the manifest, or of all of them and then further seeds. Below them stand
+the best pictures of the same generations in the folders that `--beside` names, and
+above them, with `--prompts FILE`, their target classes or pictures.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ def main(
 
 
 def _spread(rows: list[dict[str, str]], limit: int) -> list[dict[str, str]]:
-    """Return the first rows of as many prompts as possible, in their order."""
+    """Return the first rows of as many prompts as possible, in their order.
+
+    Of more prompts than `limit`, those at equal distances are taken.
+    """
     seen: Counter[str] = Counter()
     rounds = []
     for number, row in enumerate(rows):
@@ -84,7 +87,11 @@ def _spread(rows: list[dict[str, str]], limit: int) -> list[dict[str, str]]:
         turn = seen[row["prompt"]] if row["prompt"] else 0
         seen[row["prompt"]] += 1
         rounds.append((turn, number))
-    return [rows[number] for number in sorted(n for _, n in sorted(rounds)[:limit])]
+    order = [number for _, number in sorted(rounds)]
+    prompts = sum(turn == 0 for turn, _ in rounds)
+    if prompts > limit:
+        order = [order[place * prompts // limit] for place in range(limit)]
+    return [rows[number] for number in sorted(order[:limit])]
 
 
 def _names(count: int) -> list[str]:

@@ -78,6 +78,8 @@ def test_a_sheet_shows_one_seed_of_as_many_prompts_as_fit(monkeypatch):
     rows = [{"prompt": p, "seed": s} for p in "abc" for s in "01"]
     shown = [[row["prompt"] + row["seed"] for row in _spread(rows, n)] for n in (3, 4)]
     assert shown == [["a0", "b0", "c0"], ["a0", "a1", "b0", "c0"]]
+    many = [{"prompt": p, "seed": "0"} for p in "abcdefg"]
+    assert [row["prompt"] for row in _spread(many, 3)] == ["a", "c", "e"]
     pictures = [{"prompt": "", "seed": "0"}] * 5
     assert len(_spread(pictures, 4)) == 4
 
