@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from readers import Attributes, Classes, Reader, Seen, Silhouettes
 
 from doodl.evaluation.markdown import cell, table
-from doodl.evaluation.statistics import Key, clustered_mean, compare, majority
+from doodl.evaluation.preferences import majority
+from doodl.evaluation.statistics import Key, clustered_mean, compare
 from doodl.evaluation.summary import Evaluation
 from doodl.generation import Generation
 from doodl.images import load

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tables import NAMES, load
 
-from doodl.evaluation.layouts import number
+from doodl.evaluation.cells import number
 from doodl.evaluation.markdown import cell, table
 from doodl.evaluation.statistics import Key, clustered_mean, compare
 from doodl.evaluation.summary import METRICS
@@ -149,7 +149,10 @@ def summary(
         means = [cell(clustered_mean(values.get(key, {})), factor) for key in SUMMARY]
         rows[made.title] = [made.title, f"{title}{unit}", *means]
     header = ["", "score", "original", "one-step", "best of N", "DOODL", "fast"]
-    note = "Means with 95% intervals from a bootstrap over prompts."
+    note = (
+        "Means with 95% intervals from a bootstrap over prompts. One-step guidance has "
+        "strength 10; the tables below also have others."
+    )
     return [*table(header, ordered(rows, before or {})), "", note]
 
 

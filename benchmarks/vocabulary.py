@@ -146,7 +146,7 @@ def jackknife(values: Sequence[float]) -> Interval:
     count = len(without)
     error = math.sqrt((count - 1) / count * np.square(without - without.mean()).sum())
     width = float(stats.t.ppf(0.5 + LEVEL / 2, count - 1)) * error
-    return Interval(mean, mean - width, mean + width, count, count)
+    return Interval(mean, mean - width, mean + width, count, count, count)
 
 
 def grouped(

@@ -88,7 +88,9 @@ def load(path: str | os.PathLike[str]) -> Tensor:
             f"'{path}'; save it as PNG."
         ) from None
     except Exception as error:  # Pillow raises many kinds for broken files
-        raise ValueError(f"Could not read the picture '{path}': {error}.") from error
+        raise ValueError(
+            f"Could not read the picture '{path}': {error}; replace or delete it."
+        ) from error
 
 
 def _eight_bits(picture: Image.Image) -> Tensor:

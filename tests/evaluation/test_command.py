@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from doodl.evaluation.scores import COLUMNS
 from doodl.evaluation.statistics import clustered_mean, compare
@@ -61,6 +62,13 @@ def test_the_same_command_writes_the_same_files(results, run, tmp_path):
     for name in ("evaluation.csv", "evaluation.md"):
         first = (tmp_path / "one" / name).read_bytes()
         assert first == (tmp_path / "two" / name).read_bytes()
+
+
+def test_categories_of_other_prompts_are_refused(results, refused, tmp_path):
+    path = tmp_path / "categories.csv"
+    path.write_text("prompt,category\na fox,animals\n")
+    message = refused("test", "--results", results(), "--categories", path)
+    assert "such as 'a blue star', received those of others, such as 'a fox'" in message
 
 
 def test_categories_have_a_table(results, run, tmp_path):
@@ -264,9 +272,22 @@ def test_weights_are_never_downloaded(results, refused, tmp_path, monkeypatch):
 
 def test_a_half_finished_folder_is_scored_as_far_as_it_is(results, run):
     folder = results()
+    job = {"prompts": ["a red circle", "a blue star", "a ring"], "seeds": "0-1"}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"data": job}))
+    (folder / "manifest.csv").unlink()
+    expected = "doodl is unfinished: 4 of 6 generations are finished and scored"
+    assert expected in run("test", "--results", folder)
+    job["prompts"] = job["prompts"][:2]
+    (folder / "config.yaml").write_text(yaml.safe_dump({"data": job}))
+    assert "unfinished" not in run("test", "--results", folder)
+
+
+def test_without_the_plan_of_a_job_states_tell_that_it_is_unfinished(results, run):
+    folder = results()
+    gone = yaml.safe_dump({"data": {"prompts": "gone.txt"}})
+    (folder / "config.yaml").write_text(gone)
     (folder / ".state").mkdir()
     (folder / ".state" / "x.pt").write_bytes(b"")
-    (folder / "manifest.csv").unlink()
     printed = run("test", "--results", folder)
     assert "1 batch is begun, 4 generations are finished and scored" in printed
 
@@ -274,7 +295,23 @@ def test_a_half_finished_folder_is_scored_as_far_as_it_is(results, run):
 def test_missing_pictures_are_said(results, run):
     folder = results()
     next(folder.glob("*/best.png")).unlink()
-    assert "lacks the pictures of 1 of 4 rows" in run("test", "--results", folder)
+    assert "lacks the pictures of 1 of 4 generations" in run(
+        "test", "--results", folder
+    )
+    next(folder.glob("*/original.png")).unlink()
+    assert "lacks the originals of 1 of 4 gener" in run("test", "--results", folder)
+
+
+def test_generations_that_only_one_method_has_are_said(results, run):
+    prompts = ("a red circle", "a blue star", *(f"{n} circles" for n in range(5)))
+    few, many = results("few", prompts[:2]), results("many", prompts)
+    printed = run("test", "--results", few, many)
+    assert "few and many have 4 of 14 generations in common" in printed
+    assert "few and many have 2 prompts in common, too few to tell" in printed
+    one = results("one", prompts[:1])
+    assert "have 1 prompt in common: intervals need" in run(
+        "test", "--results", one, many
+    )
 
 
 def test_one_prompt_has_no_interval_and_it_is_said(results, run):
@@ -295,7 +332,7 @@ def test_a_failed_generation_is_a_reason(results, run, tmp_path):
 
 def test_no_results_are_refused(refused, tmp_path):
     assert "Expected --results" in refused("test")
-    assert "There is no results folder" in refused("test", "--results", tmp_path / "no")
+    assert "there is none of that name" in refused("test", "--results", tmp_path / "no")
     (tmp_path / "empty").mkdir()
     message = refused("test", "--results", tmp_path / "empty")
     assert "no finished generation" in message
@@ -322,7 +359,8 @@ def test_a_wrong_option_has_a_remedy(refused, arguments, sentence):
 
 def test_a_folder_of_another_job_is_refused(refused, tmp_path):
     (tmp_path / "settings.json").write_text('{"learning_rate": 1}')
-    assert "lacks the settings of a model" in refused("test", "--results", tmp_path)
+    message = refused("test", "--results", tmp_path)
+    assert "Expected the settings of a model" in message
     (tmp_path / "settings.json").write_text("{")
     assert "Could not read" in refused("test", "--results", tmp_path)
 
@@ -416,7 +454,9 @@ def test_an_output_that_is_no_folder_is_refused_before_anything_is_scored(
 def test_settings_without_a_model_are_refused(results, refused):
     one = results("one")
     (one / "settings.json").write_text('{"model": 5}')
-    assert "lacks the settings of a model" in refused("test", "--results", one)
+    message = refused("test", "--results", one)
+    assert "Expected the settings of a model" in message
+    assert "restore the file, or remove it" in message
 
 
 def test_a_ratings_file_of_another_sheet_is_refused(results, run, refused, tmp_path):
@@ -445,6 +485,49 @@ def test_a_rater_counts_once(results, run, refused, tmp_path):
     assert f"one file of answers of each rater, received '{answers}' twice" in message
 
 
+@pytest.fixture
+def sheet(results, run, tmp_path):
+    """Writes answers to the first questions of a sheet; returns the arguments."""
+    one, other = results("one"), results("other")
+    run("report", one, other)
+    key = one / "report" / "sheet_key.json"
+    content = json.loads(key.read_text())
+
+    def write(*files):
+        paths = []
+        for k, chosen in enumerate(files):
+            names = [question["id"] for question in content["questions"]]
+            answers = dict(zip(names, chosen, strict=False))
+            paths.append(tmp_path / f"answers{k}.json")
+            text = json.dumps({"sheet": content["sheet"], "answers": answers})
+            paths[-1].write_text(text)
+        return ["test", "--sheet", key, "--ratings", *paths]
+
+    return write
+
+
+def test_it_is_said_how_many_questions_were_answered(sheet, run):
+    printed = run(*sheet(["left"], ["left", "same"]))
+    assert "Answers given: 3 of 8, to 2 questions." in printed
+    assert "equal" not in printed
+    assert "Some files are equal" in run(*sheet(["left"], ["left"]))
+
+
+def test_a_question_that_is_answered_twice_is_refused(sheet, refused):
+    arguments = sheet(["left"])
+    text = arguments[-1].read_text()
+    name = next(iter(json.loads(text)["answers"]))
+    twice = text.replace(f'"{name}"', f'"{name}": "same", "{name}"')
+    arguments[-1].write_text(twice)
+    assert f"'{name}' stands there twice; export them again" in refused(*arguments)
+
+
+def test_a_sheet_of_other_methods_is_refused(sheet, results, refused):
+    others = ["--results", results("a"), results("b")]
+    message = refused(*sheet(["left"]), *others)
+    assert "Expected a rating sheet of a, b, received one of one, other" in message
+
+
 @pytest.mark.parametrize("path", ["", "a\0b", "~nobody9/x", "null"])
 def test_paths_are_read_as_everywhere(refused, results, monkeypatch, tmp_path, path):
     for command in (["test", "--results"], ["report"]):
@@ -453,7 +536,7 @@ def test_paths_are_read_as_everywhere(refused, results, monkeypatch, tmp_path, p
     assert "answers" in refused("test", *answers)
     assert "references" in refused("test", "--results", results(), "--references", path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert "no results folder" in refused("report", "~/gone")
+    assert "Expected a folder of results" in refused("report", "~/gone")
 
 
 @pytest.mark.parametrize("name", ["no.such.Judge", "doodl.guides.Symmetry"])

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from PIL import Image
 
 from doodl.evaluation.metrics import distances
 from doodl.images import save
@@ -124,6 +125,33 @@ def test_a_picture_that_is_none_is_named(refused, tmp_path, cut):
     assert f"Expected a picture in '{folder / 'a.png'}', found a damaged" in message
 
 
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
+def test_a_picture_that_is_cut_off_is_refused_before_scoring(
+    refused, unscored, tmp_path, suffix
+):
+    folder, path = tmp_path / "bare", tmp_path / "bare" / f"a{suffix}"
+    folder.mkdir()
+    Image.effect_noise((64, 64), 99).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    (folder / "prompts.txt").write_text("a fox\n")
+    message = refused("test", "--results", folder)
+    assert f"Expected a picture in '{path}', found a damaged" in message
+    assert "replace or delete it" in message
+
+
+def test_a_picture_that_would_exhaust_the_memory_is_not_called_damaged(
+    refused, unscored, tmp_path, monkeypatch
+):
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    Image.new("RGB", (64, 64)).save(folder / "a.png")
+    (folder / "prompts.txt").write_text("a fox\n")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    message = refused("test", "--results", folder)
+    assert f"of a usual size in '{folder / 'a.png'}'" in message
+    assert "scale it down" in message
+
+
 def test_a_folder_that_cannot_be_written_is_refused(results, refused, unscored):
     for command in (["test", "--results"], ["report"]):
         message = refused(*command, results(command[0]), "--output", "/proc/self")
@@ -140,7 +168,7 @@ def test_arguments_are_refused_before_scoring(
     for options, part in (
         (["--lpips", "resnet"], "alex, vgg, squeeze, received 'resnet'"),
         (["--lpips", "alex"], "not there"),
-        (["--references", none], f"no picture in the folder '{none}'"),
+        (["--references", none], f"in the folder '{none}', found none; give"),
         (["--references", tmp_path / "real"], "not there"),
     ):
         assert part in refused("test", "--results", folder, *options)

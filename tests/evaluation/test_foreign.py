@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from doodl.evaluation.cells import number
 from doodl.evaluation.cost import call_cost
 from doodl.evaluation.folders import read_methods
-from doodl.evaluation.layouts import number
 from doodl.images import save
 from doodl.terminal import HARMFUL
 
@@ -139,13 +139,29 @@ def test_arguments_of_a_judge_of_another_type_are_a_sentence(results, refused, m
     assert "arguments that doodl.shapes.judge.AttributeJudge takes" in message
 
 
+def test_pictures_without_any_score_are_said(run, tmp_path):
+    folder = manifest(tmp_path / "one", {}, {})
+    printed = run("test", "--results", folder)
+    assert "No score is known of one: name the CLIP" in printed
+    manifest(folder, {"judge": 1}, {"judge": 2})
+    assert "No score" not in run("test", "--results", folder)
+
+
+def test_originals_that_a_manifest_names_and_lacks_are_said(run, tmp_path):
+    manifest(tmp_path, {"original": "0.png"}, {"original": "gone.png"}, {})
+    printed = run("test", "--results", tmp_path)
+    assert "lacks the originals of 1 of 3 generations" in printed
+
+
 # Names --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a/" * 3000, "a\0b"])
 def test_a_picture_whose_name_no_file_can_have_is_missing(run, refused, tmp_path, name):
     manifest(tmp_path, {}, {"picture": name}, {"picture": "1.png", "original": name})
-    assert "lacks the pictures of 1 of 3 rows" in run("test", "--results", tmp_path)
+    assert "lacks the pictures of 1 of 3 generations" in run(
+        "test", "--results", tmp_path
+    )
     manifest(tmp_path, {"picture": name})
     assert "found none of the 1" in refused("test", "--results", tmp_path)
 
@@ -164,7 +180,7 @@ def test_a_folder_that_is_a_link_to_itself_is_none(results, refused, tmp_path):
     loop.symlink_to(loop)
     for command in (["test", "--results"], ["report"]):
         message = refused(*command, results(command[0]), loop)
-        assert message == f"There is no results folder '{loop}'."
+        assert f"received '{loop}'; there is none" in message
     message = refused("test", "--ratings", loop, "--sheet", loop)
     assert f"rating sheet at '{loop}'; Too many" in message
 

@@ -143,3 +143,6 @@ def test_a_named_judge_of_the_current_folder_replaces_recorded_verdicts(
         assert row["right_after"] == ("0" if star else "")
         assert row["wrong"] == ("object" if star else "")
     assert "0 of 1" in printed
+    assert "2 of 4 pictures of doodl have no verdict: the judge cannot read" in printed
+    unread = run("test", "--results", folder, "--clip", "none")
+    assert "no verdict" not in unread  # a job's own judge need not read every prompt

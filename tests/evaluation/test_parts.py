@@ -19,7 +19,8 @@ from doodl.evaluation.metrics import (
     distances,
     movements,
 )
-from doodl.evaluation.ratings import Question, preferences
+from doodl.evaluation.preferences import preferences
+from doodl.evaluation.ratings import Question
 from doodl.evaluation.verdicts import explain, make_judge
 from doodl.evaluation.whiteness import low_frequencies, whiteness
 from doodl.generation import Generation

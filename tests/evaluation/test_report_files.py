@@ -123,7 +123,7 @@ def test_too_few_prompts_are_not_said_to_change_nothing(results, run):
     run("report", folder)
     page = (folder / "report" / "index.html").read_text()
     assert "<h1>doodl</h1>" in page
-    assert "2 prompts are too few" in page
+    assert "2 prompts, too few" in page
 
 
 def test_a_film_is_a_sheet_of_its_frames(results, tmp_path):

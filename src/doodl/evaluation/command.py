@@ -11,7 +11,8 @@ from doodl.evaluation.layouts import SUFFIXES
 from doodl.evaluation.markdown import markdown
 from doodl.evaluation.metrics import ClipFeatures, check_lpips, distances
 from doodl.evaluation.options import report_parser, test_parser
-from doodl.evaluation.ratings import KEY, rating_lines
+from doodl.evaluation.preferences import rating_lines
+from doodl.evaluation.ratings import KEY
 from doodl.evaluation.scores import Scorers, score, to_csv
 from doodl.evaluation.summary import Evaluation, evaluate
 from doodl.evaluation.verdicts import Describes, make_judge
@@ -46,11 +47,11 @@ def test(options: Sequence[str]) -> None:
     methods = read_methods(
         known.results, read_categories(known.categories), known.iterate
     )
+    names = [method.name for method in methods]
     lines = []
     if known.ratings:
         sheet = _sheet(known.ratings, known.results, known.sheet)
-        lines = rating_lines(known.ratings, sheet)
-    names = [method.name for method in methods]
+        lines = rating_lines(known.ratings, sheet, names)
     against = known.against and line(known.against)
     if against not in (None, *names):
         raise ValueError(
@@ -170,7 +171,10 @@ def find_distances(
     """
     real = sorted(p for p in references.glob("*") if p.suffix.lower() in SUFFIXES)
     if not real:
-        raise ValueError(f"There is no picture in the folder '{references}'.")
+        raise ValueError(
+            f"Expected pictures in the folder '{references}', found none; give another "
+            "with --references."
+        )
     if features not in (None, "inception"):
         clip = load_clip(str(features))
     elif features is None and clip is None:
@@ -199,4 +203,7 @@ def _sheet(ratings: Sequence[str], results: Sequence[str], given: str | None) ->
     for folder in near:
         if (folder / KEY).is_file():
             return folder / KEY
-    raise ValueError(f"Expected --sheet with the path of the sheet's {KEY}.")
+    raise ValueError(
+        f"Expected the sheet's {KEY} beside the answers or in the report, found none; "
+        "give its path with --sheet."
+    )

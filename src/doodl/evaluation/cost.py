@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from doodl.evaluation.layouts import number
+from doodl.evaluation.cells import number
 from doodl.jobs.timing import CallCost, count_flops
 from doodl.pretrained import CheckpointSource
 from doodl.pretrained.folders import locate

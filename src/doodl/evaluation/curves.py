@@ -9,9 +9,10 @@ from collections import defaultdict
 from statistics import fmean
 from typing import Any
 
+from doodl.evaluation.cells import number
 from doodl.evaluation.cost import calls_made
 from doodl.evaluation.favourites import reported, reports_last
-from doodl.evaluation.layouts import Result, number
+from doodl.evaluation.layouts import Result
 from doodl.evaluation.scores import Scored
 from doodl.evaluation.statistics import Interval, Key, clustered_mean
 from doodl.evaluation.summary import Evaluation

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from doodl.evaluation.layouts import Result, number
+from doodl.evaluation.cells import number
+from doodl.evaluation.layouts import Result
 from doodl.evaluation.records import updates
 
 Line = Mapping[str, Any]

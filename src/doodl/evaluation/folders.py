@@ -10,12 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from doodl.evaluation.completeness import (
+    missing_pictures,
+    unfinished,
+    unreadable_summaries,
+)
 from doodl.evaluation.layouts import Iterate, Result, bare, listed, own
-from doodl.evaluation.records import latents, opened, unreadable, updates
+from doodl.evaluation.records import latents, size_of, unreadable, updates
 from doodl.evaluation.statistics import Key
 from doodl.files import named
-from doodl.jobs.tables import SUMMARY
 from doodl.terminal import line
+
+RESTORE = "restore the file, or remove it to score the pictures without their settings"
 
 
 @dataclass
@@ -58,24 +64,33 @@ def read_methods(
 
     Raises:
         ValueError: a folder has no results, pictures of two sizes, is named twice, or
-            has no generation in common with any other.
+            has no generation in common with any other; or no prompt has a category.
     """
     paths = [named(folder, "a folder of results") for folder in folders]
     twice = [p for p, n in Counter(map(os.path.realpath, paths)).items() if n > 1]
     if twice:
-        raise ValueError(f"Expected different folders, received '{twice[0]}' twice.")
+        raise ValueError(
+            f"Expected different folders, received '{twice[0]}' twice; leave one out."
+        )
     names = unique_names(paths)
     methods = [
         read_method(path, name, categories or {}, iterate)
         for path, name in zip(paths, names, strict=True)
     ]
+    prompts = {prompt for method in methods for prompt, _ in method.results}
+    if categories and not prompts & categories.keys():
+        raise ValueError(
+            "Expected categories of the results' prompts, such as "
+            f"'{min(prompts)}', received those of others, such as "
+            f"'{min(categories)}'; write the prompts as in the results."
+        )
     for method in methods:
         others = [m for m in methods if m is not method]
         if others and not any(method.results.keys() & m.results.keys() for m in others):
             raise ValueError(
+                f"Expected methods with the same prompts and seeds, but "
                 f"'{method.folder}' has no generation in common with "
-                f"'{others[0].folder}'; methods are compared on the same prompts and "
-                "seeds."
+                f"'{others[0].folder}'; leave one out, or make both with the same ones."
             )
     return methods
 
@@ -107,18 +122,15 @@ def read_method(
             its files is damaged.
     """
     if not os.path.isdir(folder):
-        raise ValueError(f"There is no results folder '{folder}'.")
+        raise ValueError(
+            f"Expected a folder of results, received '{folder}'; there is none of that "
+            "name."
+        )
     settings, notes = _settings(folder), []
     if settings:
         found = list(own(folder, iterate))
-        notes += _unreadable(folder, name, found)
-        begun = len(list(folder.glob(".state/*.pt")))
-        if begun:
-            batches = "1 batch is" if begun == 1 else f"{begun} batches are"
-            notes.append(
-                f"{name} is unfinished: {batches} begun, {len(found)} generations are "
-                "finished and scored."
-            )
+        notes += unreadable_summaries(folder, name, found)
+        notes += unfinished(folder, name, found)
     elif (folder / "manifest.csv").is_file():
         found = list(listed(folder))
     else:
@@ -129,14 +141,12 @@ def read_method(
             "or `doodl predict`, a manifest.csv with the columns prompt and picture, "
             "or pictures with prompts.txt."
         )
-    missing = sum(result.after is None for result in found)
-    if missing == len(found):
+    if not any(result.after for result in found):
         raise ValueError(
-            f"Expected pictures in '{folder}', found none of the {missing} that it "
+            f"Expected pictures in '{folder}', found none of the {len(found)} that it "
             "lists; check their paths."
         )
-    if missing:
-        notes.append(f"{name} lacks the pictures of {missing} of {len(found)} rows.")
+    notes += missing_pictures(name, found)
     _check_files(found)
     _check_sizes(folder, found)
     named = [_with_category(result, categories) for result in found]
@@ -152,35 +162,13 @@ def _settings(folder: Path) -> dict[str, Any]:
     except PermissionError as error:
         raise unreadable(path) from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"Could not read '{path}': {error}.") from error
+        raise ValueError(f"Could not read '{path}': {error}; {RESTORE}.") from error
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise ValueError(
-            f"'{path}' is not of a results folder: it lacks the settings of a model."
+            f"Expected the settings of a model in '{path}', received other content; "
+            f"{RESTORE}."
         )
     return content
-
-
-def _unreadable(folder: Path, name: str, found: Sequence[Result]) -> list[str]:
-    """Return a note on the generations whose summary cannot be read, if there are any.
-
-    Raises:
-        ValueError: no summary can be read.
-    """
-    known = {result.name for result in found}
-    places = (path.parent.name for path in folder.glob(f"*/{SUMMARY}"))
-    lost = sorted(place for place in places if place not in known)
-    if lost and not found:
-        raise ValueError(
-            f"Could not read '{folder / lost[0] / SUMMARY}', nor another summary in "
-            f"'{folder}'; the command that made the folder makes them again."
-        )
-    if not lost:
-        return []
-    return [
-        f"{name} lacks {len(lost)} of {len(lost) + len(found)} generations, whose "
-        f"summaries cannot be read: {', '.join(lost[:3])}; the command that made them "
-        "makes them again."
-    ]
 
 
 def _check_files(results: Sequence[Result]) -> None:
@@ -194,13 +182,13 @@ def _check_files(results: Sequence[Result]) -> None:
 def _check_sizes(folder: Path, results: Sequence[Result]) -> None:
     sizes: dict[tuple[int, int], Path] = {}
     for path in (p for r in results for p in (r.before, r.after) if p):
-        with opened(path) as file:
-            sizes.setdefault(file.size, path)
+        sizes.setdefault(size_of(path), path)
     if len(sizes) > 1:
         (one, first), (other, second) = list(sizes.items())[:2]
         raise ValueError(
             f"Expected pictures of one size in '{folder}', found {one[0]} x {one[1]} "
-            f"('{first.name}') and {other[0]} x {other[1]} ('{second.name}')."
+            f"('{first.name}') and {other[0]} x {other[1]} ('{second.name}'); give "
+            "each size a folder of its own."
         )
 
 

@@ -49,7 +49,7 @@ def judge_pictures(
         for key, found in described[place].items():
             _fill(rows[key], place, found, judge, method.results[key])
 
-    _note_unjudged(method, rows)
+    _note_unjudged(method, rows, all_of_them=given is not None)
     for key in described["before"].keys() & described["after"].keys():
         old, new = described["before"][key], described["after"][key]
         if old:
@@ -90,21 +90,30 @@ def _are_texts(values: Iterable[object]) -> bool:
     return all(isinstance(value, str) for value in values)
 
 
-def _note_unjudged(method: Method, rows: Mapping[Key, dict[str, Any]]) -> None:
-    """Say how many pictures lack a verdict though a picture was asked for."""
+def _note_unjudged(
+    method: Method, rows: Mapping[Key, dict[str, Any]], *, all_of_them: bool
+) -> None:
+    """Say how many pictures lack a verdict.
+
+    A job's own judge need not read every prompt: unless all of them count, those do of
+    which a picture was asked for.
+    """
     lost = [
-        result.image
+        result
         for key, result in method.results.items()
-        if result.prompt
-        and result.image
-        and result.after
-        and rows[key]["right_after"] is None
+        if result.after and rows[key]["right_after"] is None
+        if all_of_them or (result.prompt and result.image)
     ]
-    if lost:
-        method.notes.append(
-            f"{len(lost)} pictures of {method.name} have no verdict: their prompt, or "
-            f"the picture that they were asked for as '{lost[0]}', cannot be read."
-        )
+    if not lost:
+        return
+    first = lost[0]
+    what = f"'{first.prompt}'"
+    if first.image:
+        what += f", or the picture that they were asked for as '{first.image}'"
+    method.notes.append(
+        f"{len(lost)} of {len(rows)} pictures of {method.name} have no verdict: the "
+        f"judge cannot read {what}."
+    )
 
 
 def _own_judge(method: Method) -> Describes | None:

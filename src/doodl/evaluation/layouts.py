@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from doodl.evaluation.cells import known, number
 from doodl.evaluation.records import opened, updates
 from doodl.files import read, read_table, read_text
 from doodl.jobs.tables import SUMMARY, TIMING, Tables
@@ -20,8 +20,6 @@ from doodl.spreadsheets import original
 PICTURE_COLUMNS = ("picture", "file", "path", "image", "folder")
 """Columns of a foreign manifest that may name its pictures, in this order."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-LARGEST = 1e100
-"""Numbers beyond are none: sums of their cubes, in intervals, would overflow."""
 Iterate = Literal["best", "last"]
 """Which picture of a generation is its result, in place of its method's own choice."""
 
@@ -45,6 +43,7 @@ class Result:
             last update) or `original`.
         target: class that was asked for, or None.
         image: path of the picture that was asked for or edited, or None.
+        original_lost: whether the picture without guidance should be there, and is not.
     """
 
     prompt: str
@@ -60,6 +59,7 @@ class Result:
     shot: str = "best"
     target: str | None = None
     image: str | None = None
+    original_lost: bool = False
 
 
 def own(folder: Path, iterate: Iterate | None = None) -> Iterator[Result]:
@@ -78,18 +78,20 @@ def own(folder: Path, iterate: Iterate | None = None) -> Iterator[Result]:
         if row is not None and {"prompt", "seed"} <= row.keys():
             metrics = _file(place / "metrics.jsonl")
             shot, changes = _iterate(row, metrics, iterate)
+            before = _file(place / "original.png")
             yield Result(
                 prompt=str(row["prompt"]),
                 seed=int(row["seed"]),
                 name=place.name,
                 row=row | _seconds(place) | changes,
-                before=_file(place / "original.png"),
+                before=before,
                 after=_file(place / f"{shot}.png"),
                 latents=_file(place / "latents.safetensors"),
                 metrics=metrics,
                 category=str(row.get("category") or ""),
                 animation=_file(place / "trajectory.png"),
                 shot=shot,
+                original_lost=before is None,
                 **_asked(row),
             )
 
@@ -149,9 +151,8 @@ def listed(folder: Path) -> Iterator[Result]:
         place = folder / (row[pictures[0]] or "")
         inside = os.path.isdir(place)
         after = place / "best.png" if inside else place
-        before = folder / row["original"] if row.get("original") else None
-        if before is None and inside:
-            before = place / "original.png"
+        stated = row.get("original")
+        before = _file(folder / stated if stated else place / "original.png")
         prompt = row["prompt"] or ""  # None in a row that is cut off
         number = numbers[prompt]
         numbers[prompt] += 1
@@ -160,9 +161,10 @@ def listed(folder: Path) -> Iterator[Result]:
             seed=_seed(row.get("seed"), number, path),
             name=row.get("id") or place.stem,
             row=row,
-            before=before and _file(before),
+            before=before,
             after=_file(after),
             category=row.get("category") or "",
+            original_lost=bool(stated) and before is None,
             **_asked({k: v for k, v in row.items() if k != pictures[0]}),
         )
 
@@ -171,7 +173,9 @@ def _seed(text: str | None, number: int, path: Path) -> int:
     try:
         return int(text) if text else number
     except ValueError:
-        raise ValueError(f"Expected whole seeds in '{path}', found '{text}'.") from None
+        raise ValueError(
+            f"Expected whole seeds in '{path}', found '{text}'; correct it."
+        ) from None
 
 
 def bare(folder: Path) -> Iterator[Result]:
@@ -186,7 +190,8 @@ def bare(folder: Path) -> Iterator[Result]:
         if len(prompts) != len(pictures):
             raise ValueError(
                 f"Expected one line of '{lines}' for each picture, found "
-                f"{len(prompts)} lines and {len(pictures)} pictures."
+                f"{len(prompts)} lines and {len(pictures)} pictures; sort the lines as "
+                "the names of the pictures."
             )
     else:
         prompts = [None] * len(pictures)
@@ -221,24 +226,3 @@ def _carried(path: Path) -> tuple[str, str | None]:
 def _file(path: Path) -> Path | None:
     # Unlike `Path.is_file`, this is false for a name that is too long.
     return path if os.path.isfile(path) else None
-
-
-def number(value: Any) -> float:
-    """Return a cell as a number; truth values count 1 and 0.
-
-    Anything else is NaN, also what is not finite or beyond `LARGEST`.
-    """
-    words = {"true": 1.0, "false": 0.0, "right": 1.0, "wrong": 0.0}
-    if isinstance(value, str) and value.strip().lower() in words:
-        return words[value.strip().lower()]
-    try:
-        found = math.nan if value is None or value == "" else float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
-    return found if abs(found) <= LARGEST else math.nan
-
-
-def known(value: Any) -> float | None:
-    """Return a cell as a number, as `number` does, or None."""
-    found = number(value)
-    return None if math.isnan(found) else found

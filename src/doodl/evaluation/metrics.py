@@ -99,7 +99,7 @@ def clip_score(clip: Clip) -> CLIPScore:
 def clip_scores(
     paths: Sequence[Path], prompts: Sequence[str], clip: Clip
 ) -> list[float]:
-    """Return 100 cos(image, prompt) of each picture, by torchmetrics' CLIPScore."""
+    """Return torchmetrics' CLIPScore of each picture, 100 max(0, cos(image, text))."""
     metric = clip_score(clip)
     return [
         float(metric(load(path), prompt))
@@ -231,4 +231,6 @@ def require_weights(what: str, file: str) -> None:
     """
     path = Path(torch.hub.get_dir()) / "checkpoints" / file
     if not path.is_file():
-        raise ValueError(f"{what} needs the weights '{path}', which are not there.")
+        raise ValueError(
+            f"{what} needs the weights '{path}', which are not there; save them there."
+        )

@@ -11,8 +11,9 @@ from typing import Any
 
 from PIL import Image, ImageSequence
 
+from doodl.evaluation.cells import known
 from doodl.evaluation.favourites import reported
-from doodl.evaluation.layouts import Result, known
+from doodl.evaluation.layouts import Result
 from doodl.evaluation.records import opened
 from doodl.files import read, write
 from doodl.images import encode, load, located, to_pil

@@ -1,4 +1,4 @@
-"""A blind rating sheet: methods shuffled, names hidden, answers counted."""
+"""A blind rating sheet, methods shuffled and names hidden, and its answers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from doodl.evaluation.folders import Method
-from doodl.evaluation.markdown import table
-from doodl.evaluation.statistics import majority
 from doodl.files import named, read_text
 
 CHOICES = ("left", "right", "same")
@@ -88,16 +86,18 @@ def key_of(questions: Sequence[Question]) -> bytes:
 
 
 def read_answers(
-    files: Sequence[str | Path], key: str | Path
+    files: Sequence[str | Path], key: str | Path, methods: Sequence[str] = ()
 ) -> tuple[list[Question], dict[str, list[str]]]:
     """Return the questions of a sheet, and all raters' answers to each.
 
     Args:
         files: answers that raters exported, one file each.
         key: file `KEY` of the same sheet.
+        methods: names of those that are evaluated, if any are.
 
     Raises:
-        ValueError: a file is unreadable, or of another sheet.
+        ValueError: a file is unreadable, of another sheet, or given twice; or the sheet
+            is one of other methods.
     """
     paths = [named(file, "answers") for file in files]
     twice = [p for p, n in Counter(map(os.path.realpath, paths)).items() if n > 1]
@@ -107,14 +107,9 @@ def read_answers(
             "leave one out."
         )
     sheet = _read(Path(key), ("sheet", "questions"))
-    try:
-        questions = [Question(**question) for question in sheet["questions"]]
-        known = {question.id for question in questions}
-    except TypeError as error:
-        raise ValueError(
-            f"Expected the questions of a sheet in '{key}', received others: {error}; "
-            "give the file that the report wrote."
-        ) from error
+    questions = _questions(sheet, key)
+    _check_methods(questions, key, methods)
+    known = {question.id for question in questions}
     answers: dict[str, list[str]] = defaultdict(list)
     for path in paths:
         found = _read(path, ("sheet", "answers"))
@@ -132,74 +127,53 @@ def read_answers(
             if answer not in CHOICES:
                 raise ValueError(
                     f"Expected answers {', '.join(CHOICES)} in '{path}', found "
-                    f"'{answer}'."
+                    f"'{answer}'; export them from the sheet again."
                 )
             answers[name].append(answer)
     return questions, answers
 
 
+def _questions(sheet: dict[str, Any], key: str | Path) -> list[Question]:
+    try:
+        return [Question(**question) for question in sheet["questions"]]
+    except TypeError as error:
+        raise ValueError(
+            f"Expected the questions of a sheet in '{key}', received others: {error}; "
+            "give the file that the report wrote."
+        ) from error
+
+
+def _check_methods(
+    questions: Sequence[Question], key: str | Path, methods: Sequence[str]
+) -> None:
+    asked = sorted({name for one in questions for name in (one.left, one.right)})
+    if methods and len(set(asked) & set(methods)) < 2:
+        raise ValueError(
+            f"Expected a rating sheet of {', '.join(methods)}, received one of "
+            f"{', '.join(asked)} in '{key}'; leave out --results, or give theirs."
+        )
+
+
 def _read(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
     text = read_text(path, "a file of a rating sheet")
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"Could not read the ratings '{path}': {error}.") from error
+        raise ValueError(
+            f"Could not read the ratings '{path}': {error}; export them again."
+        ) from error
     if not isinstance(content, dict) or not content.keys() >= set(names):
-        raise ValueError(f"Expected {' and '.join(names)} in '{path}'.")
+        raise ValueError(
+            f"Expected {' and '.join(names)} in '{path}', received other content; give "
+            "the file that the sheet exported, and its key with --sheet."
+        )
     return content
 
 
-@dataclass(frozen=True)
-class Preference:
-    """What raters preferred, of two methods.
-
-    Args:
-        first: a method.
-        second: the other one.
-        wins: answers for the first, draws, and answers for the second.
-        majorities: the same of questions by the majority of their raters; questions
-            without one are draws.
-    """
-
-    first: str
-    second: str
-    wins: tuple[int, int, int]
-    majorities: tuple[int, int, int]
-
-
-def preferences(
-    questions: Sequence[Question], answers: dict[str, list[str]]
-) -> list[Preference]:
-    """Return win, draw and loss of every pair of methods."""
-    single: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    major: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for question in questions:
-        pair = tuple(sorted((question.left, question.right)))
-        names = {"left": question.left, "right": question.right, "same": "same"}
-        given = [names[answer] for answer in answers.get(question.id, [])]
-        if given:
-            single[pair].update(given)  # type: ignore[index]
-            major[pair][majority(given) or "same"] += 1  # type: ignore[index]
-    return [
-        Preference(*pair, _counts(single[pair], pair), _counts(major[pair], pair))
-        for pair in sorted(single)
-    ]
-
-
-def _counts(found: Counter[str], pair: tuple[str, str]) -> tuple[int, int, int]:
-    return found[pair[0]], found["same"], found[pair[1]]
-
-
-def rating_lines(files: Sequence[str], key: str | Path) -> list[str]:
-    """Return the table of what raters preferred."""
-    questions, answers = read_answers(files, key)
-    rows = [
-        [
-            f"{found.first} against {found.second}",
-            " / ".join(map(str, found.wins)),
-            " / ".join(map(str, found.majorities)),
-        ]
-        for found in preferences(questions, answers)
-    ]
-    header = ["", "win / draw / loss, answers", "by majority of raters"]
-    return table(header, rows) if rows else ["No question was answered."]
+def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, whose keys are distinct."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        key = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"'{key}' stands there twice")
+    return found

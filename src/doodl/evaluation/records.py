@@ -72,18 +72,35 @@ def latents(path: Path, name: str) -> Tensor | None:
         ) from error
 
 
+def size_of(path: Path) -> tuple[int, int]:
+    """Return the width and height of a picture, whose file is complete.
+
+    Raises:
+        ValueError: the file is no picture, or damaged.
+    """
+    with opened(path) as file:
+        # The check of a PNG's sums is fast; other formats show what lacks when read.
+        file.verify() if file.format == "PNG" else file.load()
+        return file.size
+
+
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
     """Open a picture, whose pixels are read only if the block asks for them.
 
     Raises:
-        ValueError: the file is no picture, or damaged.
+        ValueError: the file is no picture, damaged, or larger than Pillow reads.
     """
     try:
         with Image.open(path, formats=FORMATS) as file:
             yield file
     except PermissionError as error:
         raise unreadable(path) from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f"Expected a picture of a usual size in '{path}', received one that may "
+            f"exhaust the memory: {error}; scale it down."
+        ) from error
     except Exception as error:  # Pillow raises many kinds for broken files
         raise ValueError(
             f"Expected a picture in '{path}', found a damaged file or none of "

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from doodl.evaluation.cells import known, number
 from doodl.evaluation.cost import call_cost, calls_made
 from doodl.evaluation.folders import Method
 from doodl.evaluation.judging import judge_pictures
-from doodl.evaluation.layouts import Result, known, number
+from doodl.evaluation.layouts import Result
 from doodl.evaluation.metrics import (
     ClipFeatures,
     clip_scores,
@@ -36,6 +37,8 @@ COLUMNS = (
     *("norm", "autocorrelation", "kurtosis", "low_frequencies"),
 )
 """Columns of `evaluation.csv`."""
+NETWORKS = ("guide", "judge")
+"""Scores that depend on a network of the settings."""
 Scores = dict[str, Any]
 """One row of `evaluation.csv`."""
 
@@ -70,6 +73,10 @@ class Scored:
             if category in (None, row["category"])
         }
         return {key: value for key, value in found.items() if not math.isnan(value)}
+
+    def network(self, part: str) -> str:
+        """Return the guide or the judge that the method was made with, as one text."""
+        return str(self.method.settings.get("model", {}).get(part))
 
     @property
     def categories(self) -> dict[Key, str]:

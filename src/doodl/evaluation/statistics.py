@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +25,10 @@ LEVEL = 0.95
 STANDINGS = ("ahead of", "behind", "not told apart from")
 """What the interval of a difference says of the first method against the second."""
 FEWEST = 6
-"""Prompts that decide: of fewer, all alike, an exact sign test finds p > 0.05."""
+"""Prompts that decide: of fewer, all alike, an exact sign test finds p > 0.05.
+
+Prompts whose methods are equal do not decide, as in that test.
+"""
 Key = tuple[str, Hashable]
 """A generation: its prompt, and what tells the prompt's generations apart.
 
@@ -43,6 +46,7 @@ class Interval:
         high: upper limit; likewise.
         count: number of values.
         prompts: number of prompts that they belong to.
+        deciding: number of prompts whose values have a sum other than zero.
     """
 
     mean: float
@@ -50,6 +54,7 @@ class Interval:
     high: float
     count: int
     prompts: int
+    deciding: int
 
     @property
     def known(self) -> bool:
@@ -58,8 +63,8 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the interval is all above zero or all below: not of few prompts."""
-        return self.prompts >= FEWEST and (self.low > 0 or self.high < 0)
+        """Whether it lies on one side of zero, and enough prompts decide."""
+        return self.deciding >= FEWEST and (self.low > 0 or self.high < 0)
 
     @property
     def standing(self) -> str:
@@ -109,11 +114,12 @@ def clustered_mean(values: Mapping[Key, float], *, seed: int = 0) -> Interval:
     sums = np.array([math.fsum(group) for group in groups.values()])
     counts = np.array([len(group) for group in groups.values()], dtype=float)
     if not len(groups):
-        return Interval(math.nan, math.nan, math.nan, 0, 0)
+        return Interval(math.nan, math.nan, math.nan, 0, 0, 0)
     mean = _ratio(sums, counts)
     several = len(groups) > 1
     limits = _limits(sums, counts, mean, seed) if several else (math.nan, math.nan)
-    return Interval(float(mean), *limits, int(counts.sum()), len(groups))
+    sizes = int(counts.sum()), len(groups), int(np.count_nonzero(sums))
+    return Interval(float(mean), *limits, *sizes)
 
 
 def _by_prompt(values: Mapping[Key, float]) -> dict[str, list[float]]:
@@ -242,9 +248,3 @@ def prompts_needed(
     between = max(0.0, float(np.var(means, ddof=1)) - within / size)
     z = float(stats.norm.ppf(0.5 + LEVEL / 2))
     return max(2, math.ceil((between + within / seeds) * (z / half_width) ** 2))
-
-
-def majority(answers: Sequence[str]) -> str | None:
-    """Return the answer that more than half of the raters gave, or None."""
-    counts = Counter(answers).most_common(1)
-    return counts[0][0] if counts and 2 * counts[0][1] > len(answers) else None

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from pathlib import Path
 from statistics import median
 
-from doodl.evaluation.records import opened
-from doodl.evaluation.scores import Scored
-from doodl.evaluation.statistics import FEWEST, Comparison, Interval, compare
+from doodl.evaluation.notes import limits
+from doodl.evaluation.scores import NETWORKS, Scored
+from doodl.evaluation.statistics import Comparison, Interval, compare
 
 METRICS = {
     "guide_after": ("guide", 1),
@@ -36,16 +34,6 @@ MEANINGS = {
     "guide_after": "the guide's score",
 }
 """Columns of the headline in words."""
-NETWORKS = ("guide", "judge")
-"""Scores that depend on a network of the settings."""
-CONDITIONS = {
-    "pretrained": "the model",
-    "num_steps": "the number of steps",
-    "guidance_scale": "the guidance scale",
-    "height": "the height",
-    "width": "the width",
-}
-"""Settings that two methods should have in common, in words."""
 PAIRED = ("judge_after", "right_after", "near", "clip_after", "guide_after")
 """Columns with paired differences."""
 
@@ -86,7 +74,7 @@ class Evaluation:
         """Whether all methods with values in a column used one guide, or one judge."""
         part = column.removesuffix("_after")
         known = [method for method in self.methods if method.values(column)]
-        return part not in NETWORKS or len({network(m, part) for m in known}) < 2
+        return part not in NETWORKS or len({m.network(part) for m in known}) < 2
 
     def pairs(
         self, column: str, category: str | None = None
@@ -104,7 +92,7 @@ class Evaluation:
             (a, b, compare(a.values(column, category), b.values(column, category)))
             for a, b in combinations(self.methods, 2)
             if self.against in (None, a.name, b.name)
-            and (part not in NETWORKS or network(a, part) == network(b, part))
+            and (part not in NETWORKS or a.network(part) == b.network(part))
         ]
         return [pair for pair in found if pair[2].difference.count]
 
@@ -118,94 +106,15 @@ class Evaluation:
 def evaluate(methods: Sequence[Scored]) -> Evaluation:
     """Return the evaluation of scored methods, with notes on what limits it."""
     found = Evaluation(list(methods), [n for m in methods for n in m.method.notes])
-    for part in NETWORKS:
-        found.notes += _differing_networks(methods, part)
-    found.notes += _unequal_conditions(methods)
     _add_near(found)
-    prompts = {prompt for m in methods for prompt, _ in m.rows}
-    if len(prompts) < 2:
+    found.notes += limits(methods)
+    unscored = [m.name for m in methods if not any(map(m.values, PAIRED))]
+    if unscored:
         found.notes.append(
-            "All generations have one prompt: intervals need two or more, and are left "
-            "out."
-        )
-    elif len(prompts) < FEWEST:
-        found.notes.append(
-            f"{len(prompts)} prompts are too few to tell methods apart: that takes "
-            f"{FEWEST} or more."
-        )
-    selectors = {
-        str(result.row["selector"])
-        for m in methods
-        for result in m.method.results.values()
-        if result.row.get("selector")
-    }
-    taken = {m.method.iterate for m in methods}
-    if len(selectors) > 1 and (None in taken or len(taken) > 1):
-        found.notes.append(
-            "Some methods report the picture that the guide prefers, others the last; "
-            "--iterate best and --iterate last treat all alike."
+            f"No score is known of {', '.join(unscored)}: name the CLIP that is to "
+            "score pictures with --clip, or the judge with --verdict."
         )
     return found
-
-
-def network(method: Scored, part: str) -> str:
-    """Return the guide or the judge that a method was made with, as one text."""
-    return str(method.method.settings.get("model", {}).get(part))
-
-
-def _differing_networks(methods: Sequence[Scored], part: str) -> list[str]:
-    known = [m for m in methods if m.values(f"{part}_after")]
-    used = Counter(network(m, part) for m in known)
-    if len(used) < 2:
-        return []
-    usual = used.most_common(1)[0][0]
-    rest = ", ".join(m.name for m in known if network(m, part) == usual)
-    odd = [m.name for m in known if network(m, part) != usual]
-    verb = "has" if len(odd) == 1 else "have"
-    return [
-        f"{' and '.join(odd)} {verb} another {part} than {rest}: {part} scores of "
-        f"different {part}s are not compared."
-    ]
-
-
-def _unequal_conditions(methods: Sequence[Scored]) -> list[str]:
-    """Return what methods do not have in common beside what they do to latents."""
-    notes = []
-    for name, words in CONDITIONS.items():
-        values = {}
-        for method in methods:
-            value = method.method.settings.get("model", {}).get(name)
-            if value is not None:
-                values[method.name] = value
-        if len(set(map(str, values.values()))) > 1:
-            each = ", ".join(f"{method} ({value})" for method, value in values.items())
-            notes.append(f"Methods differ in {words}: {each}.")
-    return notes + _differing_originals(methods)
-
-
-def _differing_originals(methods: Sequence[Scored]) -> list[str]:
-    """Return which methods start from another picture than the first one does."""
-    first, *others = methods
-    differing = []
-    for method in others:
-        ours, theirs = first.method.results, method.method.results
-        pairs = (
-            (ours[key].before, theirs[key].before) for key in ours if key in theirs
-        )
-        known = next(((a, b) for a, b in pairs if a and b), None)
-        if known and _pixels(known[0]) != _pixels(known[1]):
-            differing.append(method.name)
-    if not differing:
-        return []
-    return [
-        f"The originals of {', '.join(differing)} are not those of {first.name}; each "
-        "method's changes are from its own."
-    ]
-
-
-def _pixels(path: Path) -> bytes:
-    with opened(path) as file:
-        return file.convert("RGB").tobytes()
 
 
 def _add_near(found: Evaluation) -> None:
