@@ -1,8 +1,8 @@
 """Finds prompts of the text table's kind that plain samples almost never show.
 
-    python benchmarks/rare.py [--count 160] [--weights FOLDER]
+    python benchmarks/rare.py [--count 300] [--weights FOLDER]
 
-Of the prompts that `tables.py text` would draw after its own, those stay of which none
+Of the prompts that `tables.py text` draws after its first 64, those stay of which none
 of 8, then none of 32 more, then none of 160 more samples is right: a hit rate below
 0.5%. The seeds of the samples are in no table. The command writes `rare.csv`, the
 prompts of `tables.py rare`, for the weights of the world.
@@ -24,7 +24,7 @@ from doodl.pretrained import SHAPES
 
 FILE = Path(__file__).with_name("rare.csv")
 BEFORE = 64
-"""Prompts that are left to the text table."""
+"""Prompts that are left out: the text table had them when its rare ones were sought."""
 STAGES = {10_000: 8, 20_000: 32, 40_000: 160}
 """Number of samples of each prompt that is left, by the first seed."""
 
@@ -68,7 +68,7 @@ def read(count: int, path: Path = FILE) -> list[Row]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=160, help="of candidates")
+    parser.add_argument("--count", type=int, default=300, help="of candidates")
     parser.add_argument("--weights", type=Path, default=SHAPES)
     known = parser.parse_args(arguments)
     found = never_right(candidates(known.count), known.weights)

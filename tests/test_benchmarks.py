@@ -22,7 +22,7 @@ def printed(script, *options, cwd=None):
         [sys.executable, FOLDER / script, *options],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
         cwd=cwd,
     )
@@ -31,6 +31,7 @@ def printed(script, *options, cwd=None):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("script", "options", "line"),
     [

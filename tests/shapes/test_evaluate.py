@@ -25,6 +25,12 @@ def test_the_table_says_which_goals_are_met():
     assert len(lines) == 1 + len(GOALS)
 
 
+def test_captions_run_out(monkeypatch):
+    monkeypatch.setattr("doodl.shapes.evaluate.FRUITLESS", 3)
+    captions = plain_captions(10**6, pairs=0.0, held_out="only")
+    assert 0 < len(captions) == len(set(captions)) < 200
+
+
 def test_plain_scenes_have_the_plain_captions_each_once():
     scenes = plain_scenes(40, pairs=1.0, held_out="only")
     captions = plain_captions(40, pairs=1.0, held_out="only")

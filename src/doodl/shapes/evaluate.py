@@ -35,6 +35,9 @@ from doodl.shapes.sharpness import sharpness
 from doodl.shapes.towers import CLIPS
 from doodl.shapes.words import NAMED
 
+FRUITLESS = 100
+"""Draws of 256 scenes in a row without a new caption, after which it is given up."""
+
 
 def evaluate(
     count: int = 128, guidance_scale: float = 5.0, weights: Path | None = None
@@ -125,17 +128,22 @@ def plain_captions(
 def plain_scenes(
     count: int, *, pairs: float, held_out: HeldOut = "without", seed: int = 7
 ) -> Scenes:
-    """Return scenes of different captions that name kind and colour of each object."""
+    """Return scenes of different captions that name kind and colour of each object.
+
+    They are fewer than `count` where `FRUITLESS` draws find no further caption.
+    """
     generator = torch.Generator().manual_seed(seed)
     captions: set[str] = set()
     found: list[Scenes] = []
-    while len(captions) < count:
+    fruitless = 0
+    while len(captions) < count and fruitless < FRUITLESS:
         scenes = draw_scenes(256, generator, pairs=pairs, held_out=held_out)
-        scenes = scenes[_plain(scenes)]
+        scenes, before = scenes[_plain(scenes)], len(captions)
         for i, caption in enumerate(scenes.captions()):
             if caption not in captions:
                 captions.add(caption)
                 found.append(scenes[i : i + 1])
+        fruitless = fruitless + 1 if len(captions) == before else 0
     return concatenate(*found[:count])
 
 
