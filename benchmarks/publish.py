@@ -151,7 +151,7 @@ def summary(
     header = ["", "score", "original", "one-step", "best of N", "DOODL", "fast"]
     note = (
         "Means with 95% intervals from a bootstrap over prompts. One-step guidance has "
-        "strength 10; the tables below also have others."
+        "strength 10; some of the single tables also have others."
     )
     return [*table(header, ordered(rows, before or {})), "", note]
 
