@@ -23,6 +23,8 @@ from splits import rows
 from doodl.pretrained import SHAPES
 
 FILE = Path(__file__).with_name("rare.csv")
+COUNT = 300
+"""Prompts among which rare ones are sought."""
 BEFORE = 64
 """Prompts that are left out: the text table had them when its rare ones were sought."""
 STAGES = {10_000: 8, 20_000: 32, 40_000: 160}
@@ -68,7 +70,7 @@ def read(count: int, path: Path = FILE) -> list[Row]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=300, help="of candidates")
+    parser.add_argument("--count", type=int, default=COUNT, help="of candidates")
     parser.add_argument("--weights", type=Path, default=SHAPES)
     known = parser.parse_args(arguments)
     found = never_right(candidates(known.count), known.weights)

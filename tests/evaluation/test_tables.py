@@ -97,14 +97,14 @@ def test_rare_prompts_are_those_that_no_stage_of_samples_shows(monkeypatch, caps
     assert "2 prompts have none of 160 samples right" in capsys.readouterr().out
 
 
-def test_rare_prompts_are_for_tables_and_not_in_the_text_table(tmp_path):
+def test_rare_prompts_are_for_tables_and_come_after_others_of_the_text_table(tmp_path):
     import rare
     import splits
     import tables
 
     listed = [row["prompt"] for row in rare.read(tables.load("rare").prompts)]
     assert len(set(listed)) == len(listed)
-    candidates = rare.candidates(160)
+    candidates = rare.candidates(rare.COUNT)
     assert set(listed) <= set(candidates)
     text = splits.rows("clip_text", "table", rare.BEFORE, tmp_path)
     assert not {row["prompt"] for row in text} & set(candidates)
