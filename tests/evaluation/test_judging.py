@@ -146,3 +146,14 @@ def test_a_named_judge_of_the_current_folder_replaces_recorded_verdicts(
     assert "2 of 4 pictures of doodl have no verdict: the judge cannot read" in printed
     unread = run("test", "--results", folder, "--clip", "none")
     assert "no verdict" not in unread  # a job's own judge need not read every prompt
+
+
+def test_edits_without_a_prompt_need_no_verdict(results, sees):
+    rows = {"image": "a.png", "verdict_first": None, "verdict_best": None}
+    (method,) = read_methods([results(prompts=("",), **rows)])
+    judge = AttributeJudge()
+    judge.load()
+    found = score(method, Scorers(judge=judge))
+    assert {row["right_after"] for row in found.rows.values()} == {None}
+    assert found.values("kept")
+    assert not method.notes

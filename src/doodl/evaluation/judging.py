@@ -93,7 +93,7 @@ def _are_texts(values: Iterable[object]) -> bool:
 def _note_unjudged(
     method: Method, rows: Mapping[Key, dict[str, Any]], *, all_of_them: bool
 ) -> None:
-    """Say how many pictures lack a verdict.
+    """Say how many pictures with a prompt lack a verdict.
 
     A job's own judge need not read every prompt: unless all of them count, those do of
     which a picture was asked for.
@@ -102,7 +102,7 @@ def _note_unjudged(
         result
         for key, result in method.results.items()
         if result.after and rows[key]["right_after"] is None
-        if all_of_them or (result.prompt and result.image)
+        if result.prompt and (all_of_them or result.image)
     ]
     if not lost:
         return
