@@ -125,6 +125,20 @@ def test_a_picture_that_is_none_is_named(refused, tmp_path, cut):
     assert f"Expected a picture in '{folder / 'a.png'}', found a damaged" in message
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "5", "data: [", "data: 5", "data: {prompts: [1]}", "data: &a [*a]"),
+        *("data: {prompts: [a], negative_prompt: [b]}", "data: {prompts: /dev/zero}"),
+        *("data: {prompts: [a], seeds: 0-999999999}", "data: !!python/name:os.system"),
+    ],
+)
+def test_a_strange_configuration_plans_nothing(results, run, content):
+    folder = results()
+    (folder / "config.yaml").write_text(content)
+    assert "unfinished" not in run("test", "--results", folder)
+
+
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
 def test_a_picture_that_is_cut_off_is_refused_before_scoring(
     refused, unscored, tmp_path, suffix

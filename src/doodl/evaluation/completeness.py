@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from doodl.evaluation.layouts import Result
+from doodl.evaluation.records import WRONG
 from doodl.files import read_text
 from doodl.jobs.tables import SUMMARY
 
@@ -80,7 +81,7 @@ def _planned(folder: Path) -> Counter[tuple[str, int]] | None:
     try:
         text = read_text(folder / "config.yaml", "a configuration")
         job = PromptsAndSeeds(**yaml.safe_load(text)["data"])
-    except (ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError):
+    except (*WRONG, AttributeError, RecursionError, yaml.YAMLError):
         return None
     return Counter((one.prompt, one.seed) for one in job.generations)
 
